@@ -1,0 +1,103 @@
+//! The generation word and the settings.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The single element of the control map: one cache line that every packet reads.
+///
+/// `generation` and `half` are one aligned 64-bit word, read and written at once: a packet that has read it sees one
+/// whole policy, whatever is being written meanwhile.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Control {
+    /// Low 32 bits: the generation in force. High 32 bits: which half (0 or 1) of directory and settings it reads.
+    pub word: u64,
+    /// Secret of the conntrack hash, drawn when the tables are made.
+    pub seed: u64,
+    /// Added to the kernel's tick count: the clock that tests move. 0 in production.
+    pub clock_offset: u64,
+    /// Buckets of the IPv4 and IPv6 conntrack tables and of the fragment table.
+    pub buckets: [u32; 3],
+    /// Kernel ticks per second, as the agent found it. The kernel side never divides by it.
+    pub hz: u32,
+    /// Interfaces per half of the directory.
+    pub interfaces: u32,
+    /// Always 0: a zero that the verifier does not know.
+    pub reserved: [u32; 5],
+}
+
+const _: () = assert!(size_of::<Control>() == 64);
+
+impl Control {
+    /// The control word of `generation`, reading `half`.
+    pub const fn word_of(generation: u32, half: u32) -> u64 {
+        (half as u64) << 32 | generation as u64
+    }
+
+    /// Generation in a control word.
+    #[inline(always)]
+    pub const fn generation(word: u64) -> u32 {
+        word as u32
+    }
+
+    /// Half in a control word.
+    #[inline(always)]
+    pub const fn half(word: u64) -> u32 {
+        (word >> 32) as u32 & 1
+    }
+}
+
+/// Which conntrack table an index of [`Control::buckets`] and of the table counters means.
+pub mod table {
+    /// IPv4 connections.
+    pub const V4: usize = 0;
+    /// IPv6 connections.
+    pub const V6: usize = 1;
+    /// Fragmented datagrams.
+    pub const FRAGMENTS: usize = 2;
+}
+
+/// Settings of one half. Times are in kernel ticks.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Settings {
+    /// Timeouts of connections and of fragments.
+    pub timeouts: Timeouts,
+    /// Connections on the host.
+    pub max_entries: u32,
+    /// Connections of one interface.
+    pub max_per_interface: u32,
+    /// Fragmented datagrams remembered on the host.
+    pub max_fragments: u32,
+    /// Fragmented datagrams remembered for one interface.
+    pub max_fragments_per_interface: u32,
+    /// [`setting`] bits.
+    pub flags: u32,
+    /// Unused.
+    pub reserved: [u32; 5],
+}
+
+const _: () = assert!(size_of::<Settings>() == 64);
+
+/// Bits of [`Settings::flags`].
+pub mod setting {
+    /// `tcp_pickup: loose`.
+    pub const TCP_LOOSE: u32 = 1;
+}
+
+/// How long an entry lives after its last packet, in kernel ticks.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Timeouts {
+    /// TCP established.
+    pub established: u32,
+    /// TCP after a FIN or a RST.
+    pub fin_wait: u32,
+    /// ICMP and ICMPv6 queries.
+    pub icmp: u32,
+    /// Other protocols, both directions seen.
+    pub bidirectional: u32,
+    /// One direction seen; TCP before it is established.
+    pub unidirectional: u32,
+    /// A fragmented datagram, after its first fragment.
+    pub fragment: u32,
+}
