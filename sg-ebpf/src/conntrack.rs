@@ -1,0 +1,306 @@
+//! The conntrack tables: find, admit, move on, evict, sweep.
+//!
+//! A table is two arrays. A *bucket* is eight 16-bit tags in 16 bytes; a *slot* is an [`Entry`]. A key may be in
+//! either of two buckets, so a look-up that misses touches two words pairs of tags and no entry.
+//!
+//! **Races.** There is no lock. A slot changes hands through its [`Life`] word alone:
+//!
+//! - *Claim*: compare-and-swap from free, or from a live entry that has expired, to claimed. One CPU wins.
+//! - *Publish*: the winner writes key and counters, then the live word (a full barrier), then the tag. A reader that
+//!   compares a key reads the life word before and after; a slot that changed hands between has another claim count.
+//! - *Twice*: two CPUs may admit the same flow at once, into two slots. Each looks the flow up after publishing; the
+//!   look-up order is fixed, so whoever finds the other's slot takes its own back. If the first had looked before the
+//!   second, whose slot comes earlier in that order, published, both stay: look-ups find the earlier one, and the other
+//!   counts for its owner until it expires.
+//! - *Move on*: compare-and-swap of the life word a packet has read. If another CPU was faster, the flow is looked up
+//!   again, a few times; a packet that loses every time passes and moves nothing.
+//! - *Sweep*: claims expired entries the same way, so a refreshed one is never removed.
+//!
+//! Nothing evicts a live entry for a new one. A slot that has expired is free to whoever needs it, so an agent that is
+//! dead does not let the tables clog.
+
+use aya_ebpf::{btf_maps::Array, macros::btf_map};
+use sg_common::{
+    conntrack::{Entry, Key, Key4, Key6, Kind, Life, Place, Step, TableUse, Tags, after, place},
+    control::{Control, Timeouts, table},
+    limits::BUCKET_SLOTS,
+};
+
+use crate::atomic::Atomic;
+
+mod admit;
+mod sweep;
+
+pub use admit::{Limits, Newcomer, admit};
+pub use sweep::{evict, sg_reclaim, sweep};
+
+const MMAPABLE: usize = 1 << 10;
+
+#[btf_map]
+static CT4_TAGS: Array<Tags, 49152, MMAPABLE> = Array::new();
+#[btf_map]
+static CT4: Array<Entry<Key4>, 393216, MMAPABLE> = Array::new();
+#[btf_map]
+static CT6_TAGS: Array<Tags, 49152, MMAPABLE> = Array::new();
+#[btf_map]
+static CT6: Array<Entry<Key6>, 393216, MMAPABLE> = Array::new();
+#[btf_map]
+static FRAG_TAGS: Array<Tags, 3072, MMAPABLE> = Array::new();
+#[btf_map]
+static FRAG: Array<Entry<Key6>, 24576, MMAPABLE> = Array::new();
+#[btf_map]
+static TABLE_USE: Array<TableUse, 4096> = Array::new();
+
+/// One of the tables.
+pub trait Table {
+    /// What its entries are found by.
+    type Key: Key;
+    /// Its number, see [`table`].
+    const NUMBER: usize;
+    /// The tags of a bucket.
+    fn tags(bucket: u32) -> Option<*mut Tags>;
+    /// A slot.
+    fn slot(slot: u32) -> Option<*mut Entry<Self::Key>>;
+    /// Directory slot of the interface in a key.
+    fn owner(key: &Self::Key) -> u32;
+    /// The counter of slots in use that the table counts with.
+    fn used(counters: *mut TableUse) -> *mut u64;
+}
+
+macro_rules! table {
+    ($(#[$doc:meta])* $name:ident: $key:ty, $number:expr, $tags:ident, $slots:ident, $used:ident) => {
+        $(#[$doc])*
+        pub struct $name;
+
+        impl Table for $name {
+            type Key = $key;
+            const NUMBER: usize = $number;
+
+            #[inline(always)]
+            fn tags(bucket: u32) -> Option<*mut Tags> {
+                $tags.get_ptr_mut(bucket)
+            }
+
+            #[inline(always)]
+            fn slot(slot: u32) -> Option<*mut Entry<$key>> {
+                $slots.get_ptr_mut(slot)
+            }
+
+            #[inline(always)]
+            fn owner(key: &$key) -> u32 {
+                u32::from(key.slot)
+            }
+
+            #[inline(always)]
+            fn used(counters: *mut TableUse) -> *mut u64 {
+                // SAFETY: `counters` is an element of `TABLE_USE`.
+                unsafe { &raw mut (*counters).$used }
+            }
+        }
+    };
+}
+
+table!(
+    /// IPv4 connections.
+    V4: Key4, table::V4, CT4_TAGS, CT4, connections
+);
+table!(
+    /// IPv6 connections.
+    V6: Key6, table::V6, CT6_TAGS, CT6, connections
+);
+table!(
+    /// Fragmented datagrams.
+    Fragments: Key6, table::FRAGMENTS, FRAG_TAGS, FRAG, fragments
+);
+
+/// An entry that was live when it was found.
+pub struct Found<K> {
+    /// Where it is.
+    pub entry: *mut Entry<K>,
+    /// Its slot number.
+    pub slot: u32,
+    /// The life word it was found with.
+    pub life: Life,
+}
+
+// Derived `Copy` would ask for `K: Copy`.
+impl<K> Clone for Found<K> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K> Copy for Found<K> {}
+
+#[inline(always)]
+fn atomic(word: *mut u64) -> Atomic {
+    // SAFETY: every `*mut u64` here points into an array map.
+    unsafe { Atomic::new(word) }
+}
+
+/// The life word of a slot.
+#[inline(always)]
+pub fn life_of<K>(entry: *mut Entry<K>) -> Atomic {
+    // SAFETY: `entry` points into an array map.
+    atomic(unsafe { &raw mut (*entry).life })
+}
+
+#[inline(always)]
+fn read_life<K>(entry: *mut Entry<K>) -> Life {
+    Life(life_of(entry).load())
+}
+
+/// Swaps the life word; whether nobody else had changed it.
+#[inline(always)]
+fn swap_life<K>(entry: *mut Entry<K>, from: Life, to: Life) -> bool {
+    life_of(entry).replace(from.0, to.0)
+}
+
+/// Where `key` belongs in table `T`.
+#[inline(always)]
+pub fn place_of<T: Table>(key: &T::Key, control: &Control) -> Place {
+    place(key.words().as_ref(), control.seed, control.buckets[T::NUMBER])
+}
+
+/// In each lane of the result, bit 15 is set if that 16-bit lane of `tags` holds `tag`. A lane above a hit may be
+/// set by its borrow; keys are compared anyway.
+#[inline(always)]
+const fn lanes(tags: u64, tag: u64) -> u64 {
+    const ONES: u64 = 0x0001_0001_0001_0001;
+    let differing = tags ^ tag.wrapping_mul(ONES);
+    differing.wrapping_sub(ONES) & !differing & ONES << 15
+}
+
+/// The live entry of `key`, if there is one.
+#[inline(always)]
+pub fn find<T: Table>(key: &T::Key, at: &Place, now: u64) -> Option<Found<T::Key>> {
+    match in_bucket::<T>(key, at.first, at.tag, now) {
+        None => in_bucket::<T>(key, at.second, at.tag, now),
+        found => found,
+    }
+}
+
+#[inline(always)]
+fn in_bucket<T: Table>(key: &T::Key, bucket: u32, tag: u16, now: u64) -> Option<Found<T::Key>> {
+    let tags = T::tags(bucket)?;
+    let words = tag_words(tags);
+    let first = bucket * BUCKET_SLOTS as u32;
+    let low = lanes(words[0], u64::from(tag));
+    if low != 0
+        && let Some(found) = in_lanes::<T>(key, low, first, now)
+    {
+        return Some(found);
+    }
+    let high = lanes(words[1], u64::from(tag));
+    if high != 0 { in_lanes::<T>(key, high, first + 4, now) } else { None }
+}
+
+/// Both words of a bucket's tags; each is changed by single atomic operations.
+#[inline(always)]
+fn tag_words(tags: *mut Tags) -> [u64; 2] {
+    // SAFETY: `tags` points into an array map.
+    unsafe { [(&raw const (*tags).0[0]).read_volatile(), (&raw const (*tags).0[1]).read_volatile()] }
+}
+
+#[inline(always)]
+fn in_lanes<T: Table>(key: &T::Key, mut lanes: u64, first: u32, now: u64) -> Option<Found<T::Key>> {
+    for lane in 0..4 {
+        if lanes & 0x8000 != 0
+            && let Some(found) = at_slot::<T>(key, first + lane, now)
+        {
+            return Some(found);
+        }
+        lanes >>= 16;
+    }
+    None
+}
+
+#[inline(always)]
+fn at_slot<T: Table>(key: &T::Key, slot: u32, now: u64) -> Option<Found<T::Key>> {
+    let entry = T::slot(slot)?;
+    let life = read_life(entry);
+    if !life.is_live_at(now) || !holds(entry, key) || !same_owner(life, read_life(entry)) {
+        return None;
+    }
+    Some(Found { entry, slot, life })
+}
+
+/// Whether two life words are of one claim of the slot.
+#[inline(always)]
+fn same_owner(one: Life, other: Life) -> bool {
+    one.free() == other.free() && other.kind() == Kind::Live
+}
+
+#[inline(always)]
+fn holds<K: Key>(entry: *mut Entry<K>, key: &K) -> bool {
+    let words = key.words();
+    let mut differing = 0;
+    for (at, word) in words.as_ref().iter().enumerate() {
+        // SAFETY: `entry` points into an array map; its key is aligned to 8 and as long as `key`. It may be in the
+        // middle of being rewritten, which the caller finds out from the life word. (Word by word: a volatile copy of
+        // the whole would live on the stack.)
+        differing |= word ^ unsafe { (&raw const (*entry).key).cast::<u64>().add(at).read_volatile() };
+    }
+    differing == 0
+}
+
+/// Moves a connection on by one packet. `false`: another CPU was faster, and the entry must be looked up again.
+#[inline(always)]
+pub fn move_on<K>(found: &Found<K>, step: Step, from_opener: bool, now: u64, timeouts: &Timeouts) -> bool {
+    let moved = after(found.life, step, from_opener, now, timeouts);
+    moved == found.life || swap_life(found.entry, found.life, moved)
+}
+
+/// Counts a packet of the connection.
+#[inline(always)]
+pub fn count_packet<K>(found: &Found<K>, from_opener: bool, bytes: u32) {
+    // SAFETY: `entry` points into an array map. CPUs that count the same way at once may lose an increment: the
+    // figures are for people.
+    unsafe {
+        let entry = found.entry;
+        if from_opener {
+            (*entry).packets[0] = (*entry).packets[0].wrapping_add(1);
+            (*entry).bytes[0] = (*entry).bytes[0].wrapping_add(u64::from(bytes));
+        } else {
+            (*entry).packets[1] = (*entry).packets[1].wrapping_add(1);
+            (*entry).bytes[1] = (*entry).bytes[1].wrapping_add(u64::from(bytes));
+        }
+    }
+}
+
+/// The counters of directory slot `slot`; 0 = the host's.
+#[inline(always)]
+fn counters(slot: u32) -> Option<*mut TableUse> {
+    TABLE_USE.get_ptr_mut(slot)
+}
+
+/// Adds to the slots in use of an interface and of the host.
+#[inline(always)]
+fn count<T: Table>(owner: u32, change: u64) {
+    for slot in [owner, 0] {
+        if let Some(counters) = counters(slot) {
+            atomic(T::used(counters)).fetch_add(change);
+        }
+    }
+}
+
+/// Writes `tag` into the lane of `slot`; `false` if other CPUs were faster eight times in a row.
+#[inline(always)]
+fn set_tag<T: Table>(slot: u32, tag: u64) -> bool {
+    let Some(tags) = T::tags(slot / BUCKET_SLOTS as u32) else { return false };
+    let shift = (slot & 3) * 16;
+    // SAFETY: `tags` points into an array map; the index is 0 or 1.
+    let word = unsafe {
+        let words = &raw mut (*tags).0;
+        atomic(if slot & 4 == 0 { &raw mut (*words)[0] } else { &raw mut (*words)[1] })
+    };
+    for _ in 0..8 {
+        let old = word.load();
+        let new = old & !(0xffff << shift) | tag << shift;
+        if word.replace(old, new) {
+            return true;
+        }
+    }
+    false
+}
