@@ -1,0 +1,135 @@
+//! `sg-agent attach IFACE`, `sg-agent detach IFACE`: one binding more or less in the policy in force.
+
+use std::{net::IpAddr, process::ExitCode, sync::Arc};
+
+use crate::{
+    dataplane::{Error, Options, Writer, bind, interfaces},
+    policy::{
+        Policy,
+        model::{Interface, LinkLocal, Role, RxHook},
+        suggest,
+    },
+};
+
+/// Bind an interface to groups and return when it is enforced
+#[derive(Debug, clap::Args)]
+pub struct Attach {
+    /// The interface
+    interface: String,
+    /// A group to bind it to; without one, the default group
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<String>,
+    /// Whose interface it is
+    #[arg(long, value_enum, default_value_t = RoleName::Guest)]
+    role: RoleName,
+    /// An address of the instance
+    #[arg(long = "address", value_name = "ADDRESS")]
+    addresses: Vec<IpAddr>,
+    /// MAC address of the instance
+    #[arg(long, value_parser = mac)]
+    mac: Option<[u8; 6]>,
+}
+
+/// Take the binding of an interface back; it is not filtered any more
+#[derive(Debug, clap::Args)]
+pub struct Detach {
+    /// The interface
+    interface: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum RoleName {
+    /// The host's end of an instance's NIC
+    Guest,
+    /// The host's own NIC
+    Host,
+}
+
+impl Attach {
+    /// Does it.
+    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
+        let mut writer = Writer::open(options, None)?;
+        let mut policy = Policy::clone(writer.loaded.state.policy());
+        for group in &self.groups {
+            check_group(&policy, group)?;
+        }
+        if interfaces::find(&self.interface)?.is_none() {
+            return Err(Error::Input(format!("there is no interface {}", self.interface)).into());
+        }
+        let entry = self.entry();
+        match policy.interfaces.iter_mut().find(|known| known.name == entry.name) {
+            Some(known) => *known = entry,
+            None => policy.interfaces.push(entry),
+        }
+        let generation = writer.apply(&Arc::new(policy))?.generation;
+        super::print(&format!("{}: enforced, generation {generation}\n", self.interface))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn entry(&self) -> Interface {
+        let role = if self.role == RoleName::Guest { Role::Guest } else { Role::Host };
+        Interface {
+            name: self.interface.clone(),
+            role,
+            groups: self.groups.clone(),
+            addresses: self.addresses.clone(),
+            mac: self.mac,
+            allowed_address_pairs: Vec::new(),
+            anti_spoof: role == Role::Guest && !self.addresses.is_empty(),
+            exempt: Vec::new(),
+            rx_hook: RxHook::Auto,
+            zone: String::new(),
+            link_local: LinkLocal::Any,
+        }
+    }
+}
+
+impl Detach {
+    /// Does it.
+    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
+        let mut writer = Writer::open(options, None)?;
+        let mut policy = Policy::clone(writer.loaded.state.policy());
+        let count = policy.interfaces.len();
+        policy.interfaces.retain(|entry| entry.name != self.interface);
+        if let Some(entry) = bind::entry(&policy, &self.interface) {
+            let (name, pattern) = (&self.interface, &entry.name);
+            return Err(
+                Error::Input(format!("{name} is bound by the pattern {pattern}: change the policy")).into()
+            );
+        }
+        if policy.interfaces.len() == count {
+            return Err(Error::Input(format!("{} is not bound", self.interface)).into());
+        }
+        let generation = writer.apply(&Arc::new(policy))?.generation;
+        super::print(&format!("{}: not filtered any more, generation {generation}\n", self.interface))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn check_group(policy: &Policy, name: &str) -> Result<(), Error> {
+    if policy.groups.contains_key(name) {
+        return Ok(());
+    }
+    let names = || policy.groups.keys().map(String::as_str);
+    let hint = suggest::near_miss(name, names()).map(|hint| format!("; {hint}")).unwrap_or_default();
+    Err(Error::Input(format!("no group of the policy in force is named {name}{hint}")))
+}
+
+fn mac(text: &str) -> Result<[u8; 6], String> {
+    let octets: Option<Vec<u8>> = text
+        .split(':')
+        .map(|octet| u8::from_str_radix(octet, 16).ok().filter(|_| octet.len() == 2))
+        .collect();
+    octets.and_then(|octets| octets.try_into().ok()).ok_or_else(|| "not six pairs of hex digits".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_address_is_six_octets() {
+        assert_eq!(mac("52:54:00:12:34:56"), Ok([0x52, 0x54, 0, 0x12, 0x34, 0x56]));
+        assert!(mac("52:54:00:12:34").is_err() && mac("5254:0:12:34:56:+1").is_err());
+    }
+}

@@ -1,0 +1,119 @@
+//! The command line: one verb, one file. Exit status: 0 done, 1 the input is wrong, 2 usage, 3 the
+//! environment is missing something, 4 refused.
+
+pub mod apply;
+pub mod attach;
+pub mod check;
+pub mod clock_offset;
+pub mod conntrack;
+mod difference;
+pub mod explain;
+pub mod kernel_log;
+pub mod rules;
+pub mod service;
+pub mod stats;
+pub mod status;
+pub mod template;
+pub mod unload;
+
+use std::process::ExitCode;
+
+use crate::dataplane::{self, Options};
+
+/// `sg-agent`.
+#[derive(Debug, clap::Parser)]
+#[command(name = "sg-agent", version, about)]
+pub struct Cli {
+    /// Where things live.
+    #[command(flatten)]
+    pub options: Options,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Load a policy file into the kernel and return when it is in force
+    Apply(apply::Apply),
+    /// Bind an interface to groups and return when it is enforced
+    Attach(attach::Attach),
+    /// Validate a policy file: every fault, then what is doubtful about it
+    Check(check::Check),
+    /// Move the kernel side's clock ahead, for tests
+    #[command(hide = true)]
+    ClockOffset(clock_offset::ClockOffset),
+    /// Follow the kernel side's debugging log (programs loaded with SG_KERNEL_LOG=debug)
+    KernelLog(kernel_log::KernelLog),
+    /// List, count and end tracked connections
+    Conntrack(conntrack::Conntrack),
+    /// Take the binding of an interface back; it is not filtered any more
+    Detach(attach::Detach),
+    /// Ask what would become of a packet, and why
+    Explain(explain::Explain),
+    /// Show every rule in force with what it decided
+    Rules(rules::Rules),
+    /// List the service presets
+    Service(service::Service),
+    /// Show packets and drops by interface and reason
+    Stats(stats::Stats),
+    /// Interfaces, hooks in use, groups, generation, conntrack fill
+    Status(status::Status),
+    /// List and show the built-in templates
+    Template(template::Template),
+    /// Detach everything and remove every pin
+    Unload(unload::Unload),
+}
+
+impl Command {
+    /// Does it.
+    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
+        match self {
+            Command::Apply(verb) => verb.run(options),
+            Command::Attach(verb) => verb.run(options),
+            Command::Check(verb) => verb.run(),
+            Command::ClockOffset(verb) => verb.run(options),
+            Command::KernelLog(verb) => verb.run(options),
+            Command::Conntrack(verb) => verb.run(options),
+            Command::Detach(verb) => verb.run(options),
+            Command::Explain(verb) => verb.run(options),
+            Command::Rules(verb) => verb.run(options),
+            Command::Service(verb) => verb.run(),
+            Command::Stats(verb) => verb.run(options),
+            Command::Status(verb) => verb.run(options),
+            Command::Template(verb) => verb.run(),
+            Command::Unload(verb) => verb.run(options),
+        }
+    }
+}
+
+/// The exit status that goes with `error`.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<dataplane::Error>() {
+        Some(error) => error.exit_code().into(),
+        None => ExitCode::FAILURE,
+    }
+}
+
+/// Writes to standard output; a reader that went away (`| head`) is no fault.
+fn print(text: &str) -> anyhow::Result<()> {
+    write_all(&mut std::io::stdout().lock(), text)
+}
+
+/// Writes one line of JSON to standard output.
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&(serde_json::to_string(value)? + "\n"))
+}
+
+/// Writes to standard error.
+fn print_error(text: &str) -> anyhow::Result<()> {
+    write_all(&mut std::io::stderr().lock(), text)
+}
+
+fn write_all(to: &mut dyn std::io::Write, text: &str) -> anyhow::Result<()> {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}

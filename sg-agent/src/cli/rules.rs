@@ -1,0 +1,144 @@
+//! `sg-agent rules`.
+
+use std::{
+    collections::BTreeMap,
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    compile::Clock,
+    dataplane::{self, Loaded, Options},
+    observe::{
+        hits::{self, Hits, Row, Wanted},
+        names, parse,
+        table::table,
+        time,
+    },
+    policy::{
+        model::{Action, Direction},
+        suggest,
+    },
+};
+
+/// Show every rule in force with what it decided
+#[derive(Debug, clap::Args)]
+pub struct Rules {
+    /// Only rules on this interface
+    #[arg(long)]
+    interface: Option<String>,
+    /// Only rules of this group
+    #[arg(long)]
+    group: Option<String>,
+    /// Only rules without a hit for this long, or ever: 30d, 12h
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    unused: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Rules {
+    /// Prints the list.
+    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
+        let loaded = Loaded::open(options)?;
+        names::check(&loaded.state, self.interface.as_deref())?;
+        self.check_group(&loaded)?;
+        let clock = loaded.kernel.clock()?;
+        let hits = hits_of(&loaded, &clock, self.interface.as_deref())?;
+        let wanted = Wanted { interface: self.interface, group: self.group, unused: self.unused };
+        let hits_at = |counter: u32| hits.get(&counter).copied().unwrap_or_default();
+        let rows = hits::rows(&loaded.state, &wanted, clock.now_wall, hits_at);
+        if self.json {
+            super::print_json(&rows)?;
+        } else {
+            super::print(&human(&rows))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn check_group(&self, loaded: &Loaded) -> anyhow::Result<()> {
+        let groups = &loaded.state.policy().groups;
+        let Some(name) = self.group.as_ref().filter(|name| !groups.contains_key(*name)) else {
+            return Ok(());
+        };
+        let hint = suggest::near_miss(name, groups.keys().map(String::as_str));
+        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        anyhow::bail!("no group `{}` is in force{hint}", name.escape_debug())
+    }
+}
+
+/// What every rule counter of an interface, or of all, has counted.
+fn hits_of(
+    loaded: &Loaded,
+    clock: &Clock,
+    interface: Option<&str>,
+) -> Result<BTreeMap<u32, Hits>, dataplane::Error> {
+    let mut found = BTreeMap::new();
+    for (name, bound) in loaded.state.interfaces() {
+        if interface.is_some_and(|wanted| wanted != name) {
+            continue;
+        }
+        for range in bound.counters.iter().flatten() {
+            let counters = loaded.rule_counters(range.base..range.base + range.len)?;
+            for (at, counter) in (range.base..).zip(counters) {
+                let last = (counter.packets > 0).then(|| time::when(clock, counter.last_hit));
+                found.insert(at, Hits { packets: counter.packets, bytes: counter.bytes, last });
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn human(rows: &[Row]) -> String {
+    let now = SystemTime::now();
+    let heading = [
+        "INTERFACE",
+        "DIRECTION",
+        "GROUP",
+        "RULE",
+        "ACTION",
+        "PRIORITY",
+        "PACKETS",
+        "BYTES",
+        "LAST HIT",
+        "DESCRIPTION",
+    ];
+    let numeric = [false, false, false, true, false, true, true, true, false, false];
+    let cells = |row: &Row| {
+        [
+            row.interface.clone(),
+            direction(row.direction).to_owned(),
+            row.group.clone(),
+            row.index.to_string(),
+            action(row).to_owned(),
+            row.priority.to_string(),
+            row.packets.to_string(),
+            row.bytes.to_string(),
+            row.last.map_or_else(|| "never".to_owned(), |last| ago(now, last)),
+            row.description.clone(),
+        ]
+    };
+    table(heading, numeric, &rows.iter().map(cells).collect::<Vec<_>>())
+}
+
+fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "ingress",
+        Direction::Egress => "egress",
+    }
+}
+
+fn action(row: &Row) -> &'static str {
+    match (row.action, row.audit) {
+        (Action::Allow, false) => "allow",
+        (Action::Deny, false) => "deny",
+        (Action::Allow, true) => "allow (audit)",
+        (Action::Deny, true) => "deny (audit)",
+    }
+}
+
+fn ago(now: SystemTime, then: SystemTime) -> String {
+    let seconds = now.duration_since(then).unwrap_or_default().as_secs();
+    format!("{} ago", time::span(seconds))
+}

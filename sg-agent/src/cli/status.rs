@@ -1,0 +1,96 @@
+//! `sg-agent status`.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use crate::{
+    dataplane::{
+        Loaded, Options, Place,
+        attach::Receive,
+        hooks::{self, InterfaceStatus},
+    },
+    policy::model::Role,
+};
+
+/// Interfaces, hooks in use, groups, generation, conntrack fill
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    generation: u32,
+    interfaces: Vec<InterfaceStatus>,
+    conntrack: Fill,
+}
+
+#[derive(Serialize)]
+struct Fill {
+    entries: u64,
+    max_entries: u32,
+}
+
+impl Status {
+    /// Prints it.
+    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
+        let loaded = Loaded::open(options)?;
+        let now = loaded.kernel.clock()?.now_tick;
+        let report = Report {
+            generation: loaded.state.generation(),
+            interfaces: hooks::status(&loaded, &Place::find(options)?)?,
+            conntrack: Fill {
+                entries: loaded.kernel.count_connections(now),
+                max_entries: loaded.kernel.settings()?.max_entries,
+            },
+        };
+        let text = if self.json { serde_json::to_string(&report)? + "\n" } else { human(&report)? };
+        super::print(&text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn human(report: &Report) -> anyhow::Result<String> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["INTERFACE", "INDEX", "ROLE", "GROUPS", "RECEIVE", "TRANSMIT", "ENFORCED"]);
+    for one in &report.interfaces {
+        let role = match one.role {
+            Role::Guest => "guest",
+            Role::Host => "host",
+        };
+        let enforced = match (one.enforced, one.ifindex) {
+            (true, _) => "yes",
+            (false, 0) => "no such device",
+            (false, _) => "NO",
+        };
+        table.add_row([
+            &one.name,
+            &one.ifindex.to_string(),
+            role,
+            &one.groups.join(", "),
+            one.rx_hook,
+            one.tx_hook,
+            enforced,
+        ]);
+    }
+    let mut out = String::new();
+    let Fill { entries, max_entries } = report.conntrack;
+    writeln!(out, "generation {}, connections {entries} of {max_entries}", report.generation)?;
+    for line in table.lines() {
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    for one in report.interfaces.iter().filter(|one| !one.enforced && !one.rx_reason.is_empty()) {
+        writeln!(out, "{}: NOT enforced: {}", one.name, one.rx_reason)?;
+    }
+    // The usual needs no reason.
+    for one in report.interfaces.iter().filter(|one| one.enforced && one.rx_hook != Receive::XdpNative.name())
+    {
+        writeln!(out, "{}: receive hook {}: {}", one.name, one.rx_hook, one.rx_reason)?;
+    }
+    Ok(out)
+}

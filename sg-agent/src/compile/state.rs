@@ -1,0 +1,257 @@
+//! What is in force, as far as the next plan has to know it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use sg_common::{
+    heap::{Line, LineIndex},
+    interface::Interface,
+    limits::MAX_ROOT_CHAIN,
+};
+
+use super::{
+    counters::CounterRange,
+    heap::Heap,
+    interfaces::Each,
+    members::Members,
+    order::{PolicyKey, View},
+    policy::CompiledPolicy,
+    sets::{NamedSet, Sets},
+    zones::Zones,
+};
+use crate::policy::{
+    Policy,
+    model::{self, Direction, Group, Limits, Rule},
+};
+
+/// What is in force. Nothing in it is shared with the kernel; a plan makes the next one.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Whether this is what the kernel has: not where nothing is in force, or nobody knows what is.
+    pub(super) is_known: bool,
+    pub(super) generation: u32,
+    pub(super) limits: Limits,
+    pub(super) heap: Heap,
+    pub(super) policy: Arc<Policy>,
+    pub(super) zones: Zones,
+    pub(super) members: Arc<Members>,
+    /// Whether members were changed one by one since the policy was applied.
+    pub(super) members_changed: bool,
+    pub(super) policies: BTreeMap<PolicyKey, Arc<CompiledPolicy>>,
+    pub(super) interfaces: BTreeMap<String, Bound>,
+}
+
+/// An interface in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bound {
+    /// Place in the directory.
+    pub slot: u32,
+    /// Its entry of the policy file.
+    pub spec: model::Interface,
+    /// The groups bound to it.
+    pub groups: Vec<String>,
+    /// Names of its policies.
+    pub keys: Each<Option<PolicyKey>>,
+    /// Its rule counters.
+    pub counters: Each<CounterRange>,
+    /// Its directory entry.
+    #[serde(with = "row_bytes")]
+    pub row: Interface,
+}
+
+/// A rule in force on an interface; the default policy is not one.
+#[derive(Clone, Debug)]
+pub struct ListedRule<'a> {
+    /// Name of the interface.
+    pub interface: &'a str,
+    /// Enforced or only counted.
+    pub view: View,
+    /// Direction.
+    pub direction: Direction,
+    /// Its counter.
+    pub counter: u32,
+    /// Its group.
+    pub group: &'a Group,
+    /// The rule itself: index, description, action, priority.
+    pub rule: &'a Rule,
+}
+
+/// A state that outlives the process. The heap's lines are not in it: they are read back from the kernel.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Saved {
+    generation: u32,
+    limits: Limits,
+    heap_half: u32,
+    heap_base: LineIndex,
+    heap_high_water: LineIndex,
+    policy: Arc<Policy>,
+    zones: Zones,
+    last_set: u32,
+    sets: Vec<NamedSet>,
+    policies: Vec<(PolicyKey, CompiledPolicy)>,
+    interfaces: BTreeMap<String, Bound>,
+}
+
+impl Saved {
+    /// First line of the heap that belongs to the state, and the first that does not.
+    pub fn heap_lines(&self) -> std::ops::Range<LineIndex> {
+        self.heap_base..self.heap_high_water
+    }
+}
+
+impl State {
+    /// Nothing in force in tables of the given capacities.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            is_known: false,
+            generation: 0,
+            limits,
+            heap: Heap::new(limits.policy_bytes, 0),
+            policy: Arc::default(),
+            zones: Zones::default(),
+            members: Arc::default(),
+            members_changed: false,
+            policies: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
+        }
+    }
+
+    /// Something in force of which nothing is known but the tables' capacities, the generation and the heap half that
+    /// it lies in. The next plan makes everything anew, in the other half, and all connections end.
+    pub fn lost(limits: Limits, generation: u32, heap_half: u32) -> Self {
+        // A chain of roots may have run ahead of the generation.
+        let generation = generation.wrapping_add(MAX_ROOT_CHAIN as u32);
+        Self { generation, heap: Heap::new(limits.policy_bytes, 1 - heap_half), ..Self::new(limits) }
+    }
+
+    /// The generation in force.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Capacities of the kernel tables.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// The lines in force and those that were, until the other half is used.
+    pub fn heap(&self) -> &Heap {
+        &self.heap
+    }
+
+    /// Who is a member of what.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// The number of a zone in which there is an interface.
+    pub fn zone(&self, name: &str) -> Option<u32> {
+        self.zones.number(name)
+    }
+
+    /// The interfaces by name.
+    pub fn interfaces(&self) -> &BTreeMap<String, Bound> {
+        &self.interfaces
+    }
+
+    /// The compiled policy with this name.
+    pub fn compiled(&self, key: &PolicyKey) -> Option<&CompiledPolicy> {
+        self.policies.get(key).map(AsRef::as_ref)
+    }
+
+    /// The rule of `rank`; `None` if that is the default policy.
+    pub fn rule(&self, key: &PolicyKey, rank: u32) -> Option<(&Group, &Rule)> {
+        key.rule(&self.policy, *self.compiled(key)?.rules.get(rank as usize)?)
+    }
+
+    /// Every rule in force, by interface, enforced before audited, ingress before egress, in evaluation order.
+    pub fn rules(&self) -> impl Iterator<Item = ListedRule<'_>> {
+        let keys = |bound: &'_ Bound| {
+            let counters = bound.counters.iter().flatten().map(|range| range.base).collect::<Vec<_>>();
+            counters.into_iter().zip(bound.keys.iter().flatten().cloned().collect::<Vec<_>>())
+        };
+        self.interfaces.iter().flat_map(move |(interface, bound)| {
+            keys(bound).filter_map(|(base, key)| Some((base, key?))).flat_map(move |(base, key)| {
+                let rules = self.compiled(&key).map_or(&[][..], |compiled| &compiled.rules);
+                (base..).zip(rules).filter_map(move |(counter, &rule)| {
+                    let (group, rule) = key.rule(&self.policy, rule)?;
+                    let (view, direction) = (key.view, key.direction);
+                    Some(ListedRule { interface, view, direction, counter, group, rule })
+                })
+            })
+        })
+    }
+
+    /// What has to be kept for a later process.
+    pub fn save(&self) -> Saved {
+        Saved {
+            generation: self.generation,
+            limits: self.limits,
+            heap_half: self.heap.half(),
+            heap_base: self.heap.base(),
+            heap_high_water: self.heap.high_water(),
+            policy: Arc::clone(&self.policy),
+            zones: self.zones.clone(),
+            last_set: self.members.sets().last(),
+            sets: self.members.sets().all().collect(),
+            policies: self.policies.iter().map(|(key, it)| (key.clone(), it.as_ref().clone())).collect(),
+            interfaces: self.interfaces.clone(),
+        }
+    }
+
+    /// The state that was saved. `lines` are what the kernel's heap holds at [`Saved::heap_lines`].
+    pub fn restore(saved: Saved, lines: Vec<Line>) -> Self {
+        let sets = Sets::restore(saved.last_set, saved.sets);
+        let specs = saved.interfaces.values().map(|bound| &bound.spec);
+        let members = Members::of_policy(&saved.policy, specs, &saved.zones, &sets);
+        let policies = saved.policies.into_iter().map(|(key, mut compiled)| {
+            compiled.rules = key.ranked(&saved.policy).unwrap_or_default();
+            (key, Arc::new(compiled))
+        });
+        Self {
+            is_known: true,
+            generation: saved.generation,
+            limits: saved.limits,
+            heap: Heap::restore(saved.limits.policy_bytes, saved.heap_half, lines),
+            zones: saved.zones,
+            members: Arc::new(members),
+            members_changed: false,
+            policies: policies.collect(),
+            interfaces: saved.interfaces,
+            policy: saved.policy,
+        }
+    }
+
+    /// The compiled policies that `keys` name.
+    pub(super) fn compiled_each(&self, keys: &Each<Option<PolicyKey>>) -> Each<Option<Arc<CompiledPolicy>>> {
+        [0, 1].map(|view: usize| {
+            [0, 1].map(|direction: usize| self.policies.get(keys[view][direction].as_ref()?).cloned())
+        })
+    }
+
+    /// The longest chain of roots in force, in expiries.
+    pub(super) fn longest_chain(&self) -> u32 {
+        self.policies.values().map(|compiled| compiled.expiries.len() as u32).max().unwrap_or(0)
+    }
+}
+
+/// A directory entry as bytes.
+mod row_bytes {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+    use sg_common::interface::Interface;
+    use zerocopy::{FromBytes, IntoBytes};
+
+    pub fn serialize<S: Serializer>(row: &Interface, to: S) -> Result<S::Ok, S::Error> {
+        row.as_bytes().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Interface, D::Error> {
+        let bytes = Vec::<u8>::deserialize(from)?;
+        Interface::read_from_bytes(&bytes).map_err(|_| D::Error::custom("not a directory entry"))
+    }
+}

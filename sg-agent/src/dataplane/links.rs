@@ -1,0 +1,159 @@
+//! Pinned links: a program stays on its hook for as long as the pin is there, whoever made it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use aya::programs::{
+    links::{FdLink, LinkType, PinnedLink},
+    loaded_links,
+};
+
+use super::{
+    error::{Attempt as _, Error, OfFile as _},
+    interfaces::{self, Device},
+};
+
+/// Links looked at together: each is an open file.
+const CHUNK: usize = 256;
+/// How long a detached program is waited for: a grace period and a work queue.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Which hook of a device a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// Receive.
+    Rx,
+    /// Transmit.
+    Tx,
+    /// Receive, while the program there is replaced.
+    Cover,
+}
+
+impl Side {
+    const ALL: [Self; 3] = [Self::Rx, Self::Tx, Self::Cover];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rx => "rx",
+            Self::Tx => "tx",
+            Self::Cover => "cover",
+        }
+    }
+}
+
+/// A pinned link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its number.
+    pub id: u32,
+    /// Its pin.
+    pub path: PathBuf,
+    /// The device that it is on; 0 if that is gone.
+    pub ifindex: u32,
+    /// Whether it is a TCX link; else an XDP one.
+    pub is_tcx: bool,
+}
+
+/// Pin of the link of `slot`.
+pub fn pin(links: &Path, slot: u32, side: Side) -> PathBuf {
+    links.join(format!("{slot}-{}", side.name()))
+}
+
+fn parse(name: &str) -> Option<(u32, Side)> {
+    let (slot, name) = name.split_once('-')?;
+    let side = Side::ALL.into_iter().find(|side| side.name() == name)?;
+    Some((slot.parse().ok()?, side))
+}
+
+/// The links pinned in `directory`.
+pub fn links(directory: &Path) -> Result<BTreeMap<(u32, Side), Link>, Error> {
+    let entries = fs::read_dir(directory).of_file(directory)?;
+    let paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut found = BTreeMap::new();
+    for chunk in paths.chunks(CHUNK) {
+        let opened = chunk.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+        let devices = devices_of_links()?;
+        for (path, link) in chunk.iter().zip(&opened) {
+            let Some(key) = path.file_name().and_then(|name| parse(name.to_str()?)) else { continue };
+            let what = || format!("reading link {}", path.display());
+            let info = link.info().attempt(what)?;
+            let id = info.id();
+            let ifindex = devices.get(&id).copied().unwrap_or(0);
+            let is_tcx = info.link_type().attempt(what)? == LinkType::Tcx;
+            found.insert(key, Link { id, path: path.clone(), ifindex, is_tcx });
+        }
+    }
+    Ok(found)
+}
+
+fn open(path: &Path) -> Result<FdLink, Error> {
+    PinnedLink::from_pin(path).map(FdLink::from).attempt(|| format!("opening link {}", path.display()))
+}
+
+/// The device of every link that this process has open, by the link's number: the kernel tells it in fdinfo.
+fn devices_of_links() -> Result<BTreeMap<u32, u32>, Error> {
+    let directory = Path::new("/proc/self/fdinfo");
+    let entries = fs::read_dir(directory).of_file(directory)?;
+    let texts = entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());
+    Ok(texts.filter_map(|text| device_of_link(&text)).collect())
+}
+
+fn device_of_link(fdinfo: &str) -> Option<(u32, u32)> {
+    let field = |name: &str| fdinfo.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    Some((field("link_id:")?, field("ifindex:")?))
+}
+
+/// Takes programs off their hooks and returns when they are.
+pub fn detach<'a>(links: impl IntoIterator<Item = &'a Link> + Clone) -> Result<(), Error> {
+    for link in links.clone() {
+        fs::remove_file(&link.path).of_file(&link.path)?;
+    }
+    // The kernel lets go of a link that is not pinned any more some time later.
+    let until = Instant::now() + PATIENCE;
+    while !are_gone(links.clone())? && Instant::now() < until {
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+fn are_gone<'a>(links: impl IntoIterator<Item = &'a Link>) -> Result<bool, Error> {
+    let (xdp, tcx): (Vec<&Link>, Vec<&Link>) = links.into_iter().partition(|link| !link.is_tcx);
+    if !tcx.is_empty() {
+        for link in loaded_links() {
+            // An error: it is on its way, ours or not.
+            if link.map_or(true, |link| tcx.iter().any(|gone| gone.id == link.id())) {
+                return Ok(false);
+            }
+        }
+    }
+    let on = |link: &&Link| link.ifindex != 0;
+    let xdp: BTreeSet<u32> = xdp.into_iter().filter(on).map(|link| link.ifindex).collect();
+    let still = |device: &Device| device.xdp.is_some() && xdp.contains(&device.ifindex);
+    Ok(xdp.is_empty() || !interfaces::list()?.iter().any(still))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_of_links_are_found_again() {
+        let path = pin(Path::new("/links"), 12, Side::Tx);
+        assert_eq!(path, Path::new("/links/12-tx"));
+        assert_eq!(parse("12-tx"), Some((12, Side::Tx)));
+        assert_eq!(parse("3-rx"), Some((3, Side::Rx)));
+        assert_eq!((parse("x-rx"), parse("3-sx"), parse("3")), (None, None, None));
+    }
+
+    #[test]
+    fn the_device_of_a_link_is_read_from_fdinfo() {
+        let text = "pos:\t0\nflags:\t02\nlink_type:\txdp\nlink_id:\t7\nprog_id:\t9\nifindex:\t14\n";
+        assert_eq!(device_of_link(text), Some((7, 14)));
+        assert_eq!(device_of_link("pos:\t0\n"), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! Typed handles of the kernel's tables.
+
+use std::{os::fd::AsFd as _, path::Path};
+
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use sg_common::{
+    conntrack::{Entry, Key4, Key6, TableUse},
+    control::{Control, Settings},
+    heap::Line,
+    interface::Interface,
+    members::{MemberKey, Membership},
+    stats::{InterfaceStats, RuleCounter},
+};
+
+use super::{
+    error::{Attempt as _, Error},
+    memory::{Access, Memory},
+};
+
+/// Every table, by the name that it is pinned under.
+pub const NAMES: [&str; 16] = [
+    CONTROL,
+    SETTINGS,
+    DIRECTORY,
+    IFINDEX,
+    IFINDEX_HIGH,
+    HEAP,
+    MEMBERS,
+    CT4_TAGS,
+    CT4,
+    CT6_TAGS,
+    CT6,
+    FRAG_TAGS,
+    FRAG,
+    TABLE_USE,
+    STATS,
+    RULE_COUNTERS,
+];
+
+pub const CONTROL: &str = "CONTROL";
+pub const SETTINGS: &str = "SETTINGS";
+pub const DIRECTORY: &str = "DIRECTORY";
+pub const IFINDEX: &str = "IFINDEX";
+pub const IFINDEX_HIGH: &str = "IFINDEX_HIGH";
+pub const HEAP: &str = "HEAP";
+pub const MEMBERS: &str = "MEMBERS";
+pub const CT4_TAGS: &str = "CT4_TAGS";
+pub const CT4: &str = "CT4";
+pub const CT6_TAGS: &str = "CT6_TAGS";
+pub const CT6: &str = "CT6";
+pub const FRAG_TAGS: &str = "FRAG_TAGS";
+pub const FRAG: &str = "FRAG";
+pub const TABLE_USE: &str = "TABLE_USE";
+pub const STATS: &str = "STATS";
+pub const RULE_COUNTERS: &str = "RULE_COUNTERS";
+
+/// The tables that the agent reads or writes.
+pub struct Maps {
+    pub control: Memory,
+    pub settings: Array<MapData, Settings>,
+    pub directory: Array<MapData, Interface>,
+    pub ifindex: Array<MapData, u32>,
+    pub ifindex_high: HashMap<MapData, u32, u32>,
+    pub heap: Memory,
+    pub members: HashMap<MapData, MemberKey, Membership>,
+    pub ct4: Memory,
+    pub ct6: Memory,
+    pub table_use: Array<MapData, TableUse>,
+    pub stats: PerCpuArray<MapData, InterfaceStats>,
+    pub rule_counters: PerCpuArray<MapData, RuleCounter>,
+}
+
+impl Maps {
+    /// The tables pinned in `directory`.
+    pub fn open(directory: &Path) -> Result<Self, Error> {
+        let array = |name| Opened::new(directory, name);
+        Ok(Self {
+            control: array(CONTROL)?.memory(size_of::<Control>(), Access::Write)?,
+            settings: array(SETTINGS)?.typed()?,
+            directory: array(DIRECTORY)?.typed()?,
+            ifindex: array(IFINDEX)?.typed()?,
+            ifindex_high: array(IFINDEX_HIGH)?.typed()?,
+            heap: array(HEAP)?.memory(size_of::<Line>(), Access::Write)?,
+            members: array(MEMBERS)?.typed()?,
+            ct4: array(CT4)?.memory(size_of::<Entry<Key4>>(), Access::Read)?,
+            ct6: array(CT6)?.memory(size_of::<Entry<Key6>>(), Access::Read)?,
+            table_use: array(TABLE_USE)?.typed()?,
+            stats: array(STATS)?.typed()?,
+            rule_counters: array(RULE_COUNTERS)?.typed()?,
+        })
+    }
+}
+
+/// A pinned table.
+struct Opened<'a> {
+    name: &'a str,
+    data: MapData,
+}
+
+impl<'a> Opened<'a> {
+    fn new(directory: &Path, name: &'a str) -> Result<Self, Error> {
+        let data = MapData::from_pin(directory.join(name)).attempt(|| format!("opening table {name}"))?;
+        Ok(Self { name, data })
+    }
+
+    fn typed<T: TryFrom<Map>>(self) -> Result<T, Error>
+    where
+        T::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let what = || format!("table {}", self.name);
+        Map::from_map_data(self.data).attempt(what)?.try_into().attempt(what)
+    }
+
+    fn memory(self, element: usize, access: Access) -> Result<Memory, Error> {
+        let what = || format!("mapping table {}", self.name);
+        let info = self.data.info().attempt(what)?;
+        let has = info.value_size() as usize;
+        if has != element {
+            return Err(Error::Environment(format!("table {} has elements of {has} bytes", self.name)));
+        }
+        let words = info.max_entries() as usize * element / size_of::<u64>();
+        Memory::map(self.data.fd().as_fd(), words, access).attempt(what)
+    }
+}

@@ -1,0 +1,102 @@
+//! Tables to kernel maps, programs to hooks: the only place that speaks to aya.
+//!
+//! [`Loaded::open`] gives what is in force to whoever reads: the [`Kernel`], and the compiler's [`State`] that says what
+//! its numbers mean.
+//!
+//! [`Writer::apply`] brings a policy into force: state to disk, lines, members and the other half of the directory to the
+//! kernel, one store of the control word, a grace period, then programs on and off their hooks. What was in force stays,
+//! or comes back, when a step fails.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`place`], [`environment`] | where things live; what has to be there |
+//! | `writer` | one change of policy, from the lock to the last hook |
+//! | [`load`], [`clock`] | makes and pins tables and programs; how fast the kernel ticks |
+//! | [`kernel`], `write`, `maps`, `programs`, `memory` | tables and programs, opened; a plan written |
+//! | [`bind`], [`interfaces`] | which device goes with which entry of the policy, in which slot |
+//! | [`hooks`], [`attach`], [`links`] | which programs are where, and putting them there |
+//! | [`kernel_log`] | the debugging log of the kernel side |
+//! | [`store`] | what is remembered beside the tables |
+
+pub mod attach;
+pub mod bind;
+pub mod clock;
+pub mod environment;
+pub mod error;
+pub mod hooks;
+pub mod interfaces;
+pub mod kernel;
+pub mod kernel_log;
+pub mod links;
+pub mod load;
+mod maps;
+mod memory;
+pub mod place;
+mod programs;
+pub mod store;
+mod write;
+mod writer;
+
+use sg_common::stats::RuleCounter;
+
+pub use error::Error;
+pub use kernel::Kernel;
+pub use place::{Options, Place};
+use store::{Carried, Store};
+pub use writer::{Outcome, Writer, unload};
+
+use crate::compile::State;
+
+/// How often the state is looked for while another process switches generations.
+const TRIES: usize = 5;
+
+/// What is in force in this network namespace.
+pub struct Loaded {
+    /// Tables and programs.
+    pub kernel: Kernel,
+    /// What they mean.
+    pub state: State,
+    carried: Carried,
+}
+
+impl Loaded {
+    /// Opens what is in force, for reading.
+    pub fn open(options: &Options) -> Result<Self, Error> {
+        environment::check()?;
+        Self::at(&Place::find(options)?)
+    }
+
+    pub(crate) fn at(place: &Place) -> Result<Self, Error> {
+        if !place.pins().is_dir() {
+            return Err(Error::NotLoaded);
+        }
+        let kernel = Kernel::open(&place.pins())?;
+        let store = Store::new(place.state());
+        for _ in 0..TRIES {
+            let generation = kernel.generation();
+            if generation == 0 {
+                return Err(Error::NotLoaded);
+            }
+            if let Some(state) = read_state(&kernel, &store, generation) {
+                return Ok(Self { carried: store.carried(generation), kernel, state });
+            }
+        }
+        Err(Error::StateLost { path: store.state_path(kernel.generation()) })
+    }
+
+    /// What the rules with these counters decided, what they counted before a change of policy included.
+    pub fn rule_counters(&self, range: std::ops::Range<u32>) -> Result<Vec<RuleCounter>, Error> {
+        let mut counters = self.kernel.rule_counters(range.clone())?;
+        for (at, counter) in range.zip(&mut counters) {
+            self.carried.add_to(at, counter);
+        }
+        Ok(counters)
+    }
+}
+
+/// The state of `generation`, if it is known and still in force.
+fn read_state(kernel: &Kernel, store: &Store, generation: u32) -> Option<State> {
+    let saved = store.state(generation)?;
+    let lines = kernel.lines(saved.heap_lines());
+    (kernel.generation() == generation).then(|| State::restore(saved, lines))
+}

@@ -1,0 +1,227 @@
+//! Writes a plan, in the order that lets every packet see one whole policy: [`Kernel::prepare`] what nobody reads yet,
+//! [`Kernel::switch_to`] it with one store, [`Kernel::retire`] what nobody reads any more.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+    time::Duration,
+};
+
+use aya::{maps::PerCpuValues, util::nr_cpus};
+use rustix::thread::{MembarrierCommand, membarrier};
+use sg_common::{
+    control::Control,
+    heap::Line,
+    interface::Interface,
+    limits::DIRECT_IFINDEX,
+    members::{MemberKey, Membership},
+    stats::{InterfaceStats, RuleCounter},
+};
+use zerocopy::transmute;
+
+use super::{
+    error::{Attempt as _, Error},
+    kernel::Kernel,
+};
+use crate::compile::{Plan, counters::CounterRange};
+
+/// Longer than any packet takes, where the kernel does not say when all packets are done.
+const LONGER_THAN_A_PACKET: Duration = Duration::from_millis(100);
+
+/// Returns when every packet that was being judged has been.
+pub fn grace_period() {
+    // The global barrier waits for an RCU grace period; programs run inside RCU read sections. Kernels with
+    // `nohz_full` CPUs refuse it.
+    if membarrier(MembarrierCommand::Global).is_err() {
+        thread::sleep(LONGER_THAN_A_PACKET);
+    }
+}
+
+impl Kernel {
+    /// Writes everything of `plan` that is not seen before the switch. If that fails, nothing has changed.
+    pub(super) fn prepare(&mut self, plan: &Plan) -> Result<(), Error> {
+        self.write_lines(plan);
+        self.zero_counters(&plan.counters_to_zero)?;
+        for (at, (key, membership)) in plan.members.iter().enumerate() {
+            if let Err(error) = self.set_member(key, *membership) {
+                self.take_back(&plan.members[..at])?;
+                return Err(error);
+            }
+        }
+        let written = self.write_ifindexes(plan).and_then(|()| self.write_half(plan));
+        if written.is_err() {
+            self.take_back(&plan.members)?;
+        }
+        written
+    }
+
+    /// Brings `plan` into force.
+    pub(super) fn switch_to(&self, plan: &Plan) {
+        self.switch(plan.generation, self.other_half());
+    }
+
+    /// Waits until nobody is judged by the policy before, then removes what only that used. `unused` are device
+    /// indexes that are not bound any more.
+    pub(super) fn retire(&mut self, plan: &Plan, unused: &[u32]) -> Result<(), Error> {
+        grace_period();
+        for key in &plan.members_to_remove {
+            self.remove_member(key)?;
+        }
+        for &ifindex in unused {
+            self.set_slot(ifindex, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Makes memberships right that an interrupted writer left: those of later generations than `generation` are
+    /// taken back, those of nobody are removed.
+    pub(super) fn repair_members(&mut self, generation: u32) -> Result<(), Error> {
+        let is_later = |one: &Membership| (one.since.wrapping_sub(generation) as i32) > 0;
+        for (key, one) in self.all_members()? {
+            if is_later(&one) {
+                self.take_back(&[(key, one)])?;
+            } else if one.now == 0 {
+                self.remove_member(&key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds to `plan` what its state knows nothing of: members of the policy in force stay members until the switch, and
+    /// those whom the plan does not name leave with it.
+    pub(super) fn inherit_members(&self, plan: &mut Plan) -> Result<(), Error> {
+        let in_force = self.generation();
+        let known: BTreeMap<MemberKey, usize> =
+            plan.members.iter().enumerate().map(|(at, (key, _))| (*key, at)).collect();
+        for (key, one) in self.all_members()? {
+            let before = one.at(in_force);
+            match known.get(&key) {
+                Some(&at) => plan.members[at].1.before = before,
+                None => {
+                    plan.members.push((key, Membership { since: plan.generation, now: 0, before }));
+                    plan.members_to_remove.push(key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Which half of the heap the policy in force lies in, as the directory tells; `None` if nothing is in force.
+    pub(super) fn heap_half_in_force(&self) -> Result<Option<u32>, Error> {
+        let Control { word, interfaces, .. } = self.control();
+        let first = Control::half(word) * interfaces;
+        let middle = (self.maps.heap.words() / (size_of::<Line>() / 8) / 2) as u32;
+        for at in first..first + interfaces {
+            let row = self.maps.directory.get(&at, 0).attempt(|| "reading the directory".to_owned())?;
+            if let Some(&line) = row.policy.iter().find(|line| **line != 0) {
+                return Ok(Some(u32::from(line >= middle)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Starts the interface counters of `slot` anew.
+    pub(super) fn zero_stats(&mut self, slot: u32) -> Result<(), Error> {
+        let zeros = on_every_cpu(InterfaceStats::default())?;
+        self.maps.stats.set(slot, zeros, 0).attempt(|| "zeroing the counters".to_owned())
+    }
+
+    fn other_half(&self) -> u32 {
+        1 - Control::half(self.control().word)
+    }
+
+    fn write_lines(&self, plan: &Plan) {
+        const WORDS: usize = size_of::<Line>() / size_of::<u64>();
+        for (first, lines) in &plan.lines {
+            for (line, at) in lines.iter().zip(*first as usize..) {
+                let words: [u64; WORDS] = transmute!(*line);
+                for (offset, word) in words.into_iter().enumerate() {
+                    self.maps.heap.store(at * WORDS + offset, word);
+                }
+            }
+        }
+    }
+
+    fn zero_counters(&mut self, ranges: &[CounterRange]) -> Result<(), Error> {
+        for at in ranges.iter().flat_map(|range| range.base..range.base + range.len) {
+            let zeros = on_every_cpu(RuleCounter::default())?;
+            self.maps.rule_counters.set(at, zeros, 0).attempt(|| "zeroing a rule counter".to_owned())?;
+        }
+        Ok(())
+    }
+
+    fn write_ifindexes(&mut self, plan: &Plan) -> Result<(), Error> {
+        plan.interfaces.iter().try_for_each(|(slot, row)| self.set_slot(row.ifindex, *slot))
+    }
+
+    fn set_slot(&mut self, ifindex: u32, slot: u32) -> Result<(), Error> {
+        let what = || format!("writing the slot of interface index {ifindex}");
+        let maps = &mut self.maps;
+        if ifindex < DIRECT_IFINDEX {
+            return maps.ifindex.set(ifindex, slot, 0).attempt(what);
+        }
+        if slot > 0 {
+            return maps.ifindex_high.insert(ifindex, slot, 0).attempt(what);
+        }
+        match maps.ifindex_high.remove(&ifindex) {
+            Err(error) if !is_absent(&error) => Err(error).attempt(what),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_half(&mut self, plan: &Plan) -> Result<(), Error> {
+        let half = self.other_half();
+        let interfaces = self.control().interfaces;
+        let what = || "writing the directory".to_owned();
+        let used: BTreeSet<u32> = plan.interfaces.iter().map(|(slot, _)| *slot).collect();
+        for slot in (0..interfaces).filter(|slot| !used.contains(slot)) {
+            let at = half * interfaces + slot;
+            self.maps.directory.set(at, Interface::default(), 0).attempt(what)?;
+        }
+        for (slot, row) in &plan.interfaces {
+            self.maps.directory.set(half * interfaces + slot, *row, 0).attempt(what)?;
+        }
+        self.maps.settings.set(half, plan.settings, 0).attempt(|| "writing the settings".to_owned())
+    }
+
+    fn set_member(&mut self, key: &MemberKey, membership: Membership) -> Result<(), Error> {
+        self.maps.members.insert(key, membership, 0).attempt(|| "writing a group member".to_owned())
+    }
+
+    fn remove_member(&mut self, key: &MemberKey) -> Result<(), Error> {
+        match self.maps.members.remove(key) {
+            Err(error) if !is_absent(&error) => Err(error).attempt(|| "removing a group member".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes memberships what they were before they were written.
+    fn take_back(&mut self, members: &[(MemberKey, Membership)]) -> Result<(), Error> {
+        for (key, one) in members {
+            match one.before {
+                0 => self.remove_member(key)?,
+                before => self.set_member(key, Membership { now: before, ..*one })?,
+            }
+        }
+        Ok(())
+    }
+
+    fn all_members(&self) -> Result<Vec<(MemberKey, Membership)>, Error> {
+        self.maps.members.iter().collect::<Result<_, _>>().attempt(|| "reading the group members".to_owned())
+    }
+}
+
+fn on_every_cpu<T: aya::Pod>(value: T) -> Result<PerCpuValues<T>, Error> {
+    let cpus = nr_cpus()
+        .map_err(|(what, source)| Error::Kernel { what: what.to_owned(), source: Box::new(source) })?;
+    PerCpuValues::try_from(vec![value; cpus]).attempt(|| "counting the CPUs".to_owned())
+}
+
+fn is_absent(error: &aya::maps::MapError) -> bool {
+    use aya::maps::MapError;
+    match error {
+        MapError::KeyNotFound | MapError::ElementNotFound => true,
+        MapError::SyscallError(error) => error.io_error.raw_os_error() == Some(libc::ENOENT),
+        _ => false,
+    }
+}

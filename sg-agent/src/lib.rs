@@ -1,0 +1,9 @@
+//! The userspace half of `sg`: policy language, compiler, dataplane control and command line.
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod compile;
+pub mod dataplane;
+pub mod explain;
+pub mod observe;
+pub mod policy;

@@ -1,0 +1,117 @@
+//! `settings:`.
+
+use super::{
+    super::{
+        code::Code,
+        diagnostic::Report,
+        document::{Scalar, SettingsDoc, clip},
+        model::{Conntrack, Limits, Quotas, Settings, TcpPickup, Timeouts},
+    },
+    names, scalars,
+};
+
+/// The settings of a file, with the defaults where it is silent.
+pub fn settings(doc: &SettingsDoc<'_>, report: &mut Report) -> Settings {
+    let mut settings = Settings {
+        timeouts: timeouts(&doc.timeouts, report),
+        conntrack: conntrack(&doc.conntrack, report),
+        quotas: quotas(&doc.quotas, report),
+        limits: limits(&doc.limits, report),
+        ..Settings::default()
+    };
+    let named = doc.default_group.as_ref();
+    if let Some(name) = named.and_then(|scalar| names::name(scalar, "the default group", report)) {
+        settings.default_group = name;
+    }
+    settings
+}
+
+type Table<'a> = [(&'static str, Scalar<'a>)];
+
+fn timeouts(table: &Table<'_>, report: &mut Report) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    for (key, scalar) in table {
+        let Some(value) = scalars::duration(scalar, key, report) else { continue };
+        match *key {
+            "tcp_established" => timeouts.tcp_established = value,
+            "tcp_fin_wait" => timeouts.tcp_fin_wait = value,
+            "icmp" => timeouts.icmp = value,
+            "bidirectional" => timeouts.bidirectional = value,
+            _ => timeouts.unidirectional = value,
+        }
+    }
+    timeouts
+}
+
+/// Smallest and largest connection table.
+const ENTRIES: std::ops::RangeInclusive<u64> = 1024..=16_777_216;
+
+fn conntrack(table: &Table<'_>, report: &mut Report) -> Conntrack {
+    let mut conntrack = Conntrack::default();
+    let mut share = None;
+    for (key, scalar) in table {
+        match *key {
+            "max_entries" => set(&mut conntrack.max_entries, scalar, key, ENTRIES, report),
+            "max_per_interface" => {
+                set(&mut conntrack.max_per_interface, scalar, key, 1..=*ENTRIES.end(), report);
+                share = Some(scalar);
+            }
+            _ => {
+                let choices = [("strict", TcpPickup::Strict), ("loose", TcpPickup::Loose)];
+                conntrack.tcp_pickup = scalars::choice(scalar, key, &choices, report).unwrap_or_default();
+            }
+        }
+    }
+    match share {
+        None => conntrack.max_per_interface = conntrack.max_per_interface.min(conntrack.max_entries),
+        Some(scalar) if conntrack.max_per_interface > conntrack.max_entries => {
+            let (text, all) = (clip(&scalar.text), conntrack.max_entries);
+            report
+                .push(
+                    Code::Conntrack,
+                    scalar.span,
+                    format!("`max_per_interface` {text} is above `max_entries` {all}"),
+                )
+                .help("one interface's share is at most the whole table");
+        }
+        Some(_) => {}
+    }
+    conntrack
+}
+
+fn quotas(table: &Table<'_>, report: &mut Report) -> Quotas {
+    let mut quotas = Quotas::default();
+    for (key, scalar) in table {
+        let field = if *key == "groups" { &mut quotas.groups } else { &mut quotas.rules_per_group };
+        set(field, scalar, key, 1..=1_000_000, report);
+    }
+    quotas
+}
+
+fn limits(table: &Table<'_>, report: &mut Report) -> Limits {
+    let mut limits = Limits::default();
+    for (key, scalar) in table {
+        match *key {
+            "interfaces" => set(&mut limits.interfaces, scalar, key, 1..=65_535, report),
+            "policy_bytes" => set(&mut limits.policy_bytes, scalar, key, 1 << 20..=16 << 30, report),
+            "rule_counters" => set(&mut limits.rule_counters, scalar, key, 1..=16_777_216, report),
+            "members" => set(&mut limits.members, scalar, key, 1..=16_777_216, report),
+            _ => set(&mut limits.fragments, scalar, key, 8..=1_048_576, report),
+        }
+    }
+    limits
+}
+
+/// Puts a good number into `field`.
+fn set<T: TryFrom<u64>>(
+    field: &mut T,
+    scalar: &Scalar<'_>,
+    what: &str,
+    range: std::ops::RangeInclusive<u64>,
+    report: &mut Report,
+) {
+    let number = scalars::number(scalar, what, range, report);
+    if let Some(value) = number.and_then(|number| T::try_from(number).ok()) {
+        *field = value;
+    }
+}
