@@ -1,0 +1,19 @@
+//! Everything behind `cargo xtask`: one module per verb, and what they share.
+//!
+//! Only results go to stdout (the test summary, what the demo and the bench print); commands, findings and the
+//! output of builds go to stderr, so that `cargo xtask bench --json > file` holds JSON only.
+
+#![forbid(unsafe_code)]
+
+pub mod bench;
+pub mod build;
+pub mod ci;
+pub mod demo;
+pub mod exec;
+pub mod place;
+pub mod privilege;
+pub mod probe;
+pub mod setup;
+pub mod summary;
+pub mod test;
+pub mod toolchain;

@@ -1,0 +1,44 @@
+//! `cargo xtask`: the only commands that the README and CI need.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::{bench, build, ci, demo, setup, test};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Set-up, build, test, bench and demo of the workspace")]
+struct Cli {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Find or install what building and testing need
+    Setup(setup::Options),
+    /// Build the BPF object, then the sg-agent that embeds it
+    Build(build::Options),
+    /// Set up, build, and run every test
+    Test(test::Options),
+    /// Run what CI runs: formatting, lints, build, tests
+    Ci(ci::Options),
+    /// Show the firewall at work on namespaces of this machine
+    Demo(demo::Options),
+    /// Measure the dataplane on this machine
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Verb::Setup(options) => setup::run(&options).map(|_| ExitCode::SUCCESS),
+        Verb::Build(options) => build::run(&options).map(|()| ExitCode::SUCCESS),
+        Verb::Test(options) => test::run(&options),
+        Verb::Ci(options) => ci::run(&options),
+        Verb::Demo(options) => demo::run(&options).map(|never| match never {}),
+        Verb::Bench(options) => bench::run(&options).map(|never| match never {}),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,197 @@
+//! `cargo xtask test`: sets up, builds, runs every test, and ends with `N passed, N failed`.
+
+use std::{
+    io::{self, IsTerminal as _},
+    path::Path,
+    process::{Command, ExitCode},
+    sync::Mutex,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    build,
+    exec::{cargo, exec_watched, output},
+    place::workspace,
+    privilege::Privilege,
+    probe, setup,
+    summary::Summary,
+};
+
+/// `cargo xtask test`
+#[derive(clap::Args, Default)]
+pub struct Options {
+    /// Only tests whose name contains this
+    #[arg(long)]
+    filter: Option<String>,
+    /// Only the tests that need neither root nor the BPF toolchain
+    #[arg(long)]
+    pure: bool,
+    /// Optimise the tests
+    #[arg(long)]
+    release: bool,
+}
+
+// The kinds of targets are named because without them `cargo test` runs the doc tests too.
+const HOST_SIDE: &[&str] =
+    &["--workspace", "--exclude", "sg-ebpf", "--exclude", "sg-tests", "--lib", "--bins", "--tests"];
+const HOST_DOCS: &[&str] = &["--workspace", "--exclude", "sg-ebpf", "--exclude", "sg-tests"];
+/// Not its binary, which only the kernel can run.
+const KERNEL_SIDE: &[&str] = &["--package", "sg-ebpf", "--lib"];
+const ROOT: &[&str] = &["--package", "sg-tests", "--lib", "--bins", "--tests"];
+
+/// What runs the tests of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runner {
+    /// `cargo nextest`: tests of all binaries at once, a process each.
+    Nextest,
+    /// `cargo test`: one binary after the other.
+    Cargo,
+    /// `cargo test --doc`, which nextest cannot.
+    Doc,
+}
+
+/// One run of a test runner.
+#[derive(Debug, PartialEq, Eq)]
+struct Stage {
+    name: &'static str,
+    runner: Runner,
+    selection: &'static [&'static str],
+    root: bool,
+}
+
+/// Runs the tests; success is at least one that passed and none that failed.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let agent = match options.pure {
+        true => None,
+        false => {
+            build::bpf(&setup::run(&setup::Options::default())?, &[build::PRODUCT])?;
+            Some(build::agent(options.release)?)
+        }
+    };
+    let mut total = Summary::default();
+    for stage in stages(nextest(), options.pure) {
+        total += run_stage(&stage, options, agent.as_deref()).unwrap_or_else(|error| {
+            eprintln!("{}: {error:#}", stage.name);
+            Summary { passed: 0, failed: 1 }
+        });
+    }
+    if total == Summary::default() {
+        eprintln!("no test ran");
+    }
+    println!("{total}");
+    Ok(if total.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn stages(nextest: bool, pure: bool) -> Vec<Stage> {
+    let runner = if nextest { Runner::Nextest } else { Runner::Cargo };
+    let stage = |name, runner, selection, root| Stage { name, runner, selection, root };
+    let mut stages = vec![
+        stage("pure tests", runner, HOST_SIDE, false),
+        stage("kernel side on the host", runner, KERNEL_SIDE, false),
+        stage("examples in docs", Runner::Doc, HOST_DOCS, false),
+    ];
+    if !pure {
+        stages.push(stage("tests as root", runner, ROOT, true));
+    }
+    stages
+}
+
+/// An error is a stage that could not be started.
+fn run_stage(stage: &Stage, options: &Options, agent: Option<&Path>) -> Result<Summary> {
+    eprintln!("== {}", stage.name);
+    let mut command = cargo();
+    command.args(arguments(stage, options)).current_dir(workspace()?);
+    if let Some(agent) = agent {
+        command.env("SG_AGENT", agent);
+    }
+    if io::stderr().is_terminal() {
+        // The runner sees a pipe, but its output goes to this terminal.
+        command.env("CARGO_TERM_COLOR", "always");
+    }
+    if stage.root {
+        as_root(&mut command)?;
+    }
+    let summary = Mutex::new(Summary::default());
+    let status = exec_watched(&mut command, |line| {
+        let counts = match stage.runner {
+            Runner::Nextest => Summary::of_nextest(line),
+            Runner::Cargo | Runner::Doc => Summary::of_libtest(line),
+        };
+        if let (Some(counts), Ok(mut summary)) = (counts, summary.lock()) {
+            *summary += counts;
+        }
+    })?;
+    let summary = summary.into_inner().unwrap_or_default();
+    Ok(summary.with_exit(status.success()))
+}
+
+fn arguments<'a>(stage: &Stage, options: &'a Options) -> Vec<&'a str> {
+    let mut arguments: Vec<&str> = match stage.runner {
+        Runner::Nextest => vec!["nextest", "run", "--no-tests=pass"],
+        Runner::Cargo => vec!["test"],
+        Runner::Doc => vec!["test", "--doc"],
+    };
+    arguments.push("--no-fail-fast");
+    if options.release {
+        arguments.push("--release");
+    }
+    arguments.extend(stage.selection);
+    if let Some(filter) = &options.filter {
+        arguments.extend(["--", filter]);
+    }
+    arguments
+}
+
+/// Lets cargo build as this user but start the test programs as root.
+fn as_root(command: &mut Command) -> Result<()> {
+    match Privilege::probe() {
+        Privilege::Root => {}
+        Privilege::Sudo => {
+            let host = probe::host().context("`rustc -vV` does not name its host")?;
+            let variable = format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_"));
+            command.env(variable, "sudo -E");
+        }
+        Privilege::None => {
+            bail!("these load BPF programs and make network namespaces: run as root, or install sudo")
+        }
+    }
+    Ok(())
+}
+
+fn nextest() -> bool {
+    output(cargo().args(["nextest", "--version"])).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(nextest: bool, options: &Options) -> Vec<String> {
+        stages(nextest, options.pure).iter().map(|stage| arguments(stage, options).join(" ")).collect()
+    }
+
+    #[test]
+    fn pure_leaves_out_what_needs_root() {
+        assert!(stages(true, true).iter().all(|stage| !stage.root));
+        assert!(stages(true, false).iter().any(|stage| stage.root));
+    }
+
+    #[test]
+    fn a_filter_goes_to_every_runner() {
+        let options = Options { filter: Some("icmp".to_owned()), ..Options::default() };
+        for line in lines(true, &options).into_iter().chain(lines(false, &options)) {
+            assert!(line.ends_with("-- icmp"), "{line}");
+        }
+    }
+
+    #[test]
+    fn works_without_nextest() {
+        assert!(lines(false, &Options::default()).iter().all(|line| line.starts_with("test ")));
+    }
+
+    #[test]
+    fn every_stage_runs_to_its_end() {
+        assert!(lines(true, &Options::default()).iter().all(|line| line.contains("--no-fail-fast")));
+    }
+}
