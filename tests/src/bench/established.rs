@@ -1,0 +1,68 @@
+//! Packets of established connections, against programs that do no more than find them (target 1).
+//!
+//! sg also checks lengths and flags, reads interface, policy generation and settings, moves the connection on and
+//! counts. The references look up the very keys, with as many entries in their tables; the first one in sg's own.
+
+use anyhow::Result;
+
+use super::{
+    Plan, flows,
+    object::{Family, Program},
+    policy,
+    report::{Entry, Target, Timed},
+    rig::Rig,
+    sample::rounds,
+};
+use crate::packets::flag;
+
+const FLOWS: [u32; 3] = [1, 1_000, 64_000];
+const RULES: usize = 5_000;
+const TARGET: Target = Target::AtMost(1.25);
+
+/// Every family and number of flows.
+pub fn measure(plan: &Plan) -> Result<Vec<Entry>> {
+    let wanted: Vec<(Family, u32, String)> = Family::ALL
+        .into_iter()
+        .flat_map(|family| FLOWS.map(|flows| (family, flows, name(family, flows))))
+        .filter(|(_, _, name)| plan.wants(name))
+        .collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rig = Rig::new(RULES)?;
+    let mut open = [0; 2];
+    let mut entries = Vec::new();
+    for (family, flows, name) in wanted {
+        flows::open(&rig, family, open[family as usize], flows)?;
+        open[family as usize] = flows;
+        entries.extend(one(plan, &rig, family, flows, &name)?);
+    }
+    Ok(entries)
+}
+
+fn name(family: Family, flows: u32) -> String {
+    let flows = if flows == 1 { "1 flow".to_owned() } else { format!("{} flows", thousands(flows)) };
+    format!("established, {flows}, {}", family.name())
+}
+
+fn one(plan: &Plan, rig: &Rig, family: Family, flows: u32, name: &str) -> Result<[Entry; 2]> {
+    let draw = policy::flows(family, flows);
+    let shots = [Program::Floor, Program::Passes, Program::Table, Program::Hash].map(|program| {
+        let mut shot = rig.shot(program, family, Some(draw), flag::ACK, plan.packets);
+        shot.draw = (flows > 1).then_some(draw);
+        shot
+    });
+    let samples = rounds(plan.rounds, &shots, |shot| rig.object.time(shot))?;
+    let timed = |at: usize| Timed { samples: &samples[at], floor: &samples[0] };
+    let against =
+        |reference, at| Entry::against(name.to_owned(), timed(1), (reference, timed(at)), Some(TARGET));
+    Ok([against("parse + look-up, same table", 2), against("parse + look-up, kernel hash", 3)])
+}
+
+/// A number with separators.
+pub fn thousands(number: u32) -> String {
+    match number / 1000 {
+        0 => number.to_string(),
+        thousand => format!("{thousand},{:03}", number % 1000),
+    }
+}

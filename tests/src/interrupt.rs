@@ -1,0 +1,40 @@
+//! Ctrl-C: remembered when it comes, acted upon at the next step, so that everything is put back in order.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use nix::sys::signal::{SigSet, Signal};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// The program was told to stop.
+#[derive(Debug)]
+pub struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Starts to watch for the signals that end a program. Call it before any other thread is started: those inherit that
+/// the signals do not end them.
+pub fn watch() {
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+    if signals.thread_block().is_ok() {
+        thread::spawn(move || {
+            while signals.wait().is_ok() {
+                STOP.store(true, Ordering::Relaxed);
+            }
+        });
+    }
+}
+
+/// An error once a signal has come.
+pub fn check() -> Result<(), Interrupted> {
+    if STOP.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+}

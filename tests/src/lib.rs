@@ -1,0 +1,42 @@
+//! Harness of the program-run and namespace tests, and of the demo.
+//!
+//! Three speeds: pure tests are in this crate's modules; program-run tests push frames through the loaded programs with
+//! `BPF_PROG_TEST_RUN` ([`progrun`]); namespace tests send real traffic through real devices ([`topology`],
+//! [`traffic`], [`inject`]). The last two need root and the agent's binary ([`agent`]).
+//!
+//! The harness panics where it cannot do what it is told, and says which command failed: a test has no use for an
+//! error it would only unwrap. What it makes, it removes on drop, also while a panic unwinds.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`netns`] | network namespaces, and how to be in one |
+//! | [`topology`] | a host with guests and an outside client |
+//! | [`packets`] | frames, also impossible ones |
+//! | [`inject`] | sending frames and seeing what comes out |
+//! | [`traffic`] | real sockets |
+//! | [`agent`] | the `sg-agent` binary and its JSON |
+//! | [`oracle`] | what the policy says, rule by rule |
+//! | [`model`] | what the specification says happens, packet by packet |
+//! | [`random`] | policies and packets from a seed |
+//! | [`sequence`] | sequences of packets, clock steps and policies |
+//! | [`progrun`] | frames through the loaded programs |
+//! | [`clock`] | the dataplane's clock, moved |
+//! | [`interrupt`] | Ctrl-C, so that nothing stays behind |
+//! | [`wire`] | packets through a host to a guest and back |
+//! | [`mod@bench`] | how fast the loaded programs are |
+
+pub mod agent;
+pub mod bench;
+pub mod clock;
+pub mod inject;
+pub mod interrupt;
+pub mod model;
+pub mod netns;
+pub mod oracle;
+pub mod packets;
+pub mod progrun;
+pub mod random;
+pub mod sequence;
+pub mod topology;
+pub mod traffic;
+pub mod wire;

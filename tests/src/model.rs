@@ -1,0 +1,253 @@
+//! What the specification says happens to a packet, with connections, fragments, changes of policy and time: the judge
+//! of sequences.
+//!
+//! Written from the specification alone, and slow: entries in a map, every rule asked in order ([`crate::oracle`]), a
+//! clock that is a number. It takes packets that are already parsed ([`Packet`]), so malformed ones are not its matter.
+//!
+//! Where the specification leaves room, this is what was decided:
+//!
+//! - TCP is established when its opener sends a segment without SYN after the other side has answered. A RST is not an
+//!   answer.
+//! - A RST marks the entry; the next segment that is none takes the mark away. A FIN is final.
+//! - A SYN that the rules allow begins a FIN-WAIT or reset entry anew, with its sender as opener. On any other entry it
+//!   moves the timer and nothing else; from the other side of a connection nobody answered yet, it is the answer.
+//! - ICMP queries are tracked with code 0 only, by type and identifier; other ICMP is for the rules alone.
+//! - What continues a connection that is not there is dropped as such only if the rules would let it pass.
+//! - An inbound connection whose first packet a new policy allows without state is forgotten, its packet judged as new.
+
+mod automaton;
+mod guard;
+mod packet;
+mod standing;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
+
+use sg_agent::policy::{
+    Policy,
+    model::{Direction, Interface},
+};
+use sg_common::verdict::{Reason, Stage};
+
+pub use automaton::{Entry, State};
+pub use packet::{Content, Packet, Part, Quoted};
+
+use standing::Standing;
+
+use crate::{
+    oracle::{Answer, By, Oracle, Question, Service},
+    progrun::Verdict,
+};
+
+/// What a connection is known by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Interface.
+    pub interface: String,
+    /// Protected side: address, and port where there is one.
+    pub local: (IpAddr, u16),
+    /// Other side.
+    pub remote: (IpAddr, u16),
+    /// IP protocol.
+    pub protocol: u8,
+    /// For an ICMP query its type, its identifier, and who asks.
+    pub query: Option<(u8, u16, Direction)>,
+}
+
+/// What a fragmented datagram is known by: interface, source, destination, protocol, identification.
+type Datagram = (String, IpAddr, IpAddr, u8, u32);
+
+/// How long a first fragment is remembered.
+const FRAGMENT_LIFE: Duration = Duration::from_secs(30);
+
+/// A host with a policy, its connections, and a clock.
+#[derive(Clone, Debug)]
+pub struct Model {
+    policy: Policy,
+    /// Time since the model was made.
+    now: Duration,
+    entries: BTreeMap<Key, Entry>,
+    datagrams: BTreeMap<Datagram, Duration>,
+    /// How often what judges an interface has changed.
+    changes: BTreeMap<String, u32>,
+}
+
+impl Model {
+    /// A host that knows no connections.
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            now: Duration::ZERO,
+            entries: BTreeMap::new(),
+            datagrams: BTreeMap::new(),
+            changes: BTreeMap::new(),
+        }
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Lets time pass.
+    pub fn wait(&mut self, time: Duration) {
+        self.now += time;
+        let now = self.now;
+        self.entries.retain(|_, entry| entry.ends > now);
+        self.datagrams.retain(|_, ends| *ends > now);
+    }
+
+    /// Live connections and how long each lives on. Those that were cut and have not noticed are not among them.
+    pub fn connections(&self) -> impl Iterator<Item = (&Key, &Entry, Duration)> {
+        let standing = self.entries.iter().filter(|(_, entry)| !entry.is_cleared);
+        standing.map(|(key, entry)| (key, entry, entry.ends - self.now))
+    }
+
+    /// How long the fragmented datagrams are remembered that are remembered now.
+    pub fn datagrams(&self) -> impl Iterator<Item = Duration> {
+        self.datagrams.values().map(|ends| *ends - self.now)
+    }
+
+    /// What happens to a packet.
+    ///
+    /// # Panics
+    /// If the policy does not bind its interface by name.
+    #[track_caller]
+    pub fn judge(&mut self, packet: &Packet) -> Verdict {
+        let named = |interface: &&Interface| interface.name == packet.interface;
+        let interface =
+            self.policy.interfaces.iter().find(named).expect("an interface of the policy").clone();
+        if let Some(verdict) = guard::judge(&interface, packet) {
+            return verdict;
+        }
+        if self.is_related(&interface, packet) {
+            return Verdict::Pass(Stage::Established);
+        }
+        match packet.part {
+            Part::Whole => self.track(&interface, packet),
+            Part::First(id) => self.first_fragment(&interface, packet, id),
+            Part::Later(id) => self.later_fragment(&interface, packet, id),
+        }
+    }
+
+    fn first_fragment(&mut self, interface: &Interface, packet: &Packet, id: u32) -> Verdict {
+        let datagram = datagram(packet, id);
+        if self.datagrams.contains_key(&datagram) {
+            return Verdict::Drop(Reason::BadFragment);
+        }
+        let verdict = self.track(interface, packet);
+        if matches!(verdict, Verdict::Pass(_)) {
+            self.datagrams.insert(datagram, self.now + FRAGMENT_LIFE);
+        }
+        verdict
+    }
+
+    fn later_fragment(&self, interface: &Interface, packet: &Packet, id: u32) -> Verdict {
+        if self.datagrams.contains_key(&datagram(packet, id)) {
+            return Verdict::Pass(Stage::Established);
+        }
+        self.rules(interface, packet.direction, packet)
+            .map_or_else(Verdict::Drop, |(stage, _)| Verdict::Pass(stage))
+    }
+
+    /// Whether it is an ICMP error that quotes a packet of a live connection and goes to that packet's sender. A
+    /// connection that the policy in force would cut is none.
+    fn is_related(&self, interface: &Interface, packet: &Packet) -> bool {
+        let Content::Error { quoted, .. } = &packet.content else { return false };
+        if quoted.is_later || quoted.source != packet.destination {
+            return false;
+        }
+        let inner = Packet {
+            direction: packet.direction.reversed(),
+            source: quoted.source,
+            destination: quoted.destination,
+            part: Part::Whole,
+            content: (*quoted.content).clone(),
+            ..packet.clone()
+        };
+        inner.key().is_some_and(|key| self.standing(interface, &key) == Standing::GoesOn)
+    }
+
+    /// What the rules say: the stage that lets the packet pass and whether that is tracked, or why it is dropped.
+    fn rules(&self, interface: &Interface, to: Direction, packet: &Packet) -> Result<(Stage, bool), Reason> {
+        let service = match packet.part {
+            Part::Later(_) => Service::LaterFragment(packet.protocol()),
+            _ => packet.service(),
+        };
+        self.answer(interface, to, packet.remote(), service)
+    }
+
+    fn answer(
+        &self,
+        interface: &Interface,
+        direction: Direction,
+        remote: IpAddr,
+        service: Service,
+    ) -> Result<(Stage, bool), Reason> {
+        let question = Question { direction, remote, service, now: SystemTime::now() };
+        let Answer { allowed, by, stateful } = Oracle::new(&self.policy).judge(interface, &question);
+        match (by, allowed) {
+            (By::Rule { .. }, true) => Ok((Stage::Rule, stateful)),
+            (By::Default, true) => Ok((Stage::Default, stateful)),
+            (By::Exempt, _) => Ok((Stage::Exempt, false)),
+            (By::Rule { .. }, false) => Err(Reason::Rule),
+            (By::Default, false) => Err(Reason::Default),
+            (By::Smtp, _) => Err(Reason::Smtp),
+            (By::NoPolicy, _) => Err(Reason::NoPolicy),
+        }
+    }
+
+    /// Makes an entry for the connection that a packet opens, if there is room.
+    fn open(&mut self, interface: &Interface, packet: &Packet, key: Key) -> Result<(), Reason> {
+        let limits = self.policy.settings.conntrack;
+        let own = self.entries.keys().filter(|other| other.interface == interface.name).count();
+        if own >= limits.max_per_interface as usize {
+            return Err(Reason::InterfaceFull);
+        }
+        if self.entries.len() >= limits.max_entries as usize {
+            return Err(Reason::ConntrackFull);
+        }
+        self.begin(packet, key);
+        Ok(())
+    }
+
+    /// A connection begins, in the place of another if there is one.
+    fn begin(&mut self, packet: &Packet, key: Key) {
+        let change = self.change(&key.interface);
+        let entry = Entry::opened_by(packet, change, &self.policy.settings.timeouts, self.now);
+        self.entries.insert(key, entry);
+    }
+
+    fn change(&self, interface: &str) -> u32 {
+        self.changes.get(interface).copied().unwrap_or_default()
+    }
+
+    /// The interfaces of the policy, by name.
+    fn interfaces(&self) -> BTreeSet<String> {
+        self.policy.interfaces.iter().map(|interface| interface.name.clone()).collect()
+    }
+}
+
+fn datagram(packet: &Packet, id: u32) -> Datagram {
+    (packet.interface.clone(), packet.source, packet.destination, packet.protocol(), id)
+}
+
+/// The other direction.
+trait Reversed {
+    fn reversed(self) -> Self;
+}
+
+impl Reversed for Direction {
+    fn reversed(self) -> Self {
+        match self {
+            Self::Ingress => Self::Egress,
+            Self::Egress => Self::Ingress,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! Sequences through the loaded programs and through the model, side by side.
+
+use std::{collections::BTreeMap, net::IpAddr, path::Path, sync::Arc, time::Duration};
+
+use sg_agent::{
+    dataplane::{Options, Writer},
+    observe::connection,
+    policy::model::{Direction, Role},
+};
+use sg_common::{
+    stats::{DirectionStats, InterfaceStats},
+    verdict::Reason,
+};
+
+use super::{Sequence, Step, frame, policy::DEVICES};
+use crate::{
+    model::{Model, Packet},
+    netns::Netns,
+    oracle,
+    progrun::{Hook, Programs, Verdict},
+};
+
+/// How far the dataplane's clock may have gone on by itself between two steps of the clock. Less than the margin that
+/// sequences keep from the end of an entry.
+const SLACK: Duration = Duration::from_millis(400);
+
+/// After so long nothing is remembered.
+const FOREVER: Duration = Duration::from_secs(100_000);
+
+/// How often a sequence is run again because the machine was too slow.
+const TRIES: usize = 20;
+
+/// A host with its dataplane, driven in process.
+pub struct Host {
+    writer: Writer,
+    programs: Programs,
+    devices: BTreeMap<String, Device>,
+    /// The policy in force.
+    text: String,
+    /// Where received packets are judged.
+    receive: Hook,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Device {
+    ifindex: u32,
+    slot: u32,
+}
+
+/// Why a run says nothing against the dataplane, or something.
+enum Trouble {
+    /// The machine was too slow.
+    Late,
+    /// The two do not agree.
+    Difference(String),
+}
+
+/// An entry as a listing tells it: interface, protocol, local end, remote end, opener, state.
+type Row = (String, u8, End, End, &'static str, &'static str);
+type End = (IpAddr, Option<u16>);
+
+impl Host {
+    /// Makes the devices in `namespace`, which the calling thread is in, and loads the dataplane with `text` in force.
+    ///
+    /// # Panics
+    /// If that does not work.
+    pub fn new(namespace: &Netns, state: &Path, text: &str) -> Self {
+        // Nothing but the sequences is to be counted.
+        namespace.sysctl("ipv6/conf/default/disable_ipv6", "1");
+        for (name, ..) in DEVICES {
+            namespace.ip(&format!("link add {name} type veth peer name {name}x"));
+            namespace.ip(&format!("link set {name} up\nlink set {name}x up"));
+        }
+        let options = Options { bpffs: "/sys/fs/bpf".into(), state_dir: state.to_owned() };
+        let policy = Arc::new(oracle::policy(text));
+        let mut writer = Writer::open(&options, Some(&policy.settings)).expect("the dataplane");
+        writer.apply(&policy).expect("the first policy");
+        let slots = sg_agent::observe::names::by_slot(&writer.loaded.state);
+        let device = |(slot, (name, _)): (&u32, &(&str, _))| {
+            ((*name).to_owned(), Device { ifindex: namespace.ifindex(name), slot: *slot })
+        };
+        let devices = slots.iter().map(device).collect();
+        let programs = Programs::of(namespace);
+        Self { writer, programs, devices, text: text.to_owned(), receive: Hook::Xdp }
+    }
+
+    /// Chooses the hook that judges received packets.
+    pub fn receive_at(&mut self, hook: Hook) {
+        self.receive = hook;
+    }
+
+    /// Runs a sequence.
+    ///
+    /// # Errors
+    /// If dataplane and model do not agree; says where.
+    ///
+    /// # Panics
+    /// If the machine is too slow again and again.
+    pub fn run(&mut self, sequence: &Sequence) -> Result<(), String> {
+        for _ in 0..TRIES {
+            match self.attempt(sequence) {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Difference(difference)) => return Err(difference),
+                Err(Trouble::Late) => {}
+            }
+        }
+        panic!("this machine is too slow for the clock to stand still");
+    }
+
+    fn attempt(&mut self, sequence: &Sequence) -> Result<(), Trouble> {
+        let Some(Step::Policy(text)) = sequence.steps.first() else {
+            panic!("a sequence begins with a policy")
+        };
+        self.apply(text);
+        let mut run = Run {
+            model: Model::new(oracle::policy(text)),
+            start: self.now() + self.ticks(FOREVER),
+            time: Duration::ZERO,
+            found: None,
+            is_late: false,
+        };
+        self.set_clock(run.start);
+        for (number, step) in sequence.steps.iter().enumerate().skip(1) {
+            let done = self.step(&mut run, step);
+            run.note(done.map_err(|difference| format!("step {number}: {step}: {difference}")));
+            if run.found.is_some() {
+                break;
+            }
+        }
+        if run.found.is_none() {
+            run.note(self.compare_tables(&run.model));
+        }
+        // A difference on a clock that went astray is none.
+        self.check_clock(&run)?;
+        run.found.map_or(Ok(()), |difference| Err(Trouble::Difference(difference)))
+    }
+
+    fn step(&mut self, run: &mut Run, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Packet(packet) => return self.packet(&mut run.model, packet),
+            Step::Wait(time) => {
+                run.is_late |= self.check_clock(run).is_err();
+                run.model.wait(*time);
+                run.time += *time;
+            }
+            Step::Policy(text) => {
+                run.is_late |= self.check_clock(run).is_err();
+                run.model.apply(oracle::policy(text));
+                self.apply(text);
+            }
+        }
+        self.set_clock(run.start + self.ticks(run.time));
+        Ok(())
+    }
+
+    fn apply(&mut self, text: &str) {
+        if self.text != text {
+            let policy = Arc::new(oracle::policy(text));
+            self.writer.apply(&policy).unwrap_or_else(|error| panic!("{error}: {text}"));
+            text.clone_into(&mut self.text);
+        }
+    }
+
+    fn packet(&mut self, model: &mut Model, packet: &Packet) -> Result<(), String> {
+        let Some(device) = self.devices.get(&packet.interface).copied() else {
+            return Err(format!("no device {}", packet.interface));
+        };
+        let role =
+            model.policy().interfaces.iter().find(|one| one.name == packet.interface).map(|one| one.role);
+        let transmit = (role == Some(Role::Guest)) == (packet.direction == Direction::Ingress);
+        let frame = frame(packet);
+        let expected = model.judge(packet);
+        let said = self.programs.verdict(device.ifindex, transmit, &frame);
+        if said != expected && !is_found_out_later(expected) {
+            return Err(format!("the model says {expected:?}, the probe {said:?}"));
+        }
+        let before = self.stats(device);
+        let hook = if transmit { Hook::TcxEgress } else { self.receive };
+        let passes = self.programs.passes_here(hook, device.ifindex, &frame);
+        let moved = moved(&before, &self.stats(device));
+        let direction = packet.direction as usize;
+        if passes != matches!(expected, Verdict::Pass(_)) || moved != [(direction, counter(expected), 1)] {
+            return Err(format!(
+                "the model says {expected:?}, the program passes: {passes}, counts {moved:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn compare_tables(&self, model: &Model) -> Result<(), String> {
+        let (mut is, mut should) = (self.table(), table(model));
+        is.sort();
+        should.sort();
+        let rows = |table: &[(Row, Duration)]| table.iter().map(|(row, _)| row.clone()).collect::<Vec<_>>();
+        if rows(&is) != rows(&should) {
+            let more: Vec<_> = is.iter().filter(|(row, _)| !rows(&should).contains(row)).collect();
+            let less: Vec<_> = should.iter().filter(|(row, _)| !rows(&is).contains(row)).collect();
+            return Err(format!("only in the table: {more:?}; only in the model: {less:?}"));
+        }
+        let tick = Duration::from_millis(20);
+        let wrong = is.iter().zip(&should).find(|((_, is), (_, should))| is.abs_diff(*should) > SLACK + tick);
+        wrong.map_or(Ok(()), |(is, should)| Err(format!("{is:?} in the table, {should:?} in the model")))
+    }
+
+    /// What `conntrack list` would show.
+    fn table(&self) -> Vec<(Row, Duration)> {
+        let (kernel, state) = (&self.writer.loaded.kernel, &self.writer.loaded.state);
+        let clock = kernel.clock().expect("the clock");
+        let mut found = connection::live(state, &clock, &kernel.connections_v4(clock.now_tick));
+        found.extend(connection::live(state, &clock, &kernel.connections_v6(clock.now_tick)));
+        let row = |one: &connection::Connection| {
+            let (local, remote) =
+                ((one.local.address, one.local.port), (one.remote.address, one.remote.port));
+            let row = (one.interface.clone(), one.protocol, local, remote, one.opener(), one.state());
+            (row, Duration::from_millis(one.remaining * 1000 / u64::from(clock.hz)))
+        };
+        found.iter().map(row).collect()
+    }
+
+    fn stats(&self, device: Device) -> InterfaceStats {
+        self.writer.loaded.kernel.interface_stats(device.slot).expect("the counters")
+    }
+
+    fn now(&self) -> u64 {
+        self.writer.loaded.kernel.clock().expect("the clock").now_tick
+    }
+
+    fn ticks(&self, time: Duration) -> u64 {
+        let hz = u128::from(self.writer.loaded.kernel.control().hz);
+        (time.as_millis() * hz / 1000) as u64
+    }
+
+    fn set_clock(&self, tick: u64) {
+        let kernel = &self.writer.loaded.kernel;
+        let ahead = tick.wrapping_sub(self.now());
+        kernel.set_clock_offset(kernel.control().clock_offset.wrapping_add(ahead));
+    }
+
+    fn check_clock(&self, run: &Run) -> Result<(), Trouble> {
+        let ahead = self.now().saturating_sub(run.start + self.ticks(run.time));
+        if run.is_late || ahead > self.ticks(SLACK) { Err(Trouble::Late) } else { Ok(()) }
+    }
+}
+
+/// One run of a sequence.
+struct Run {
+    model: Model,
+    /// The dataplane's clock when the sequence began.
+    start: u64,
+    time: Duration,
+    found: Option<String>,
+    is_late: bool,
+}
+
+impl Run {
+    fn note(&mut self, done: Result<(), String>) {
+        self.found = self.found.take().or(done.err());
+    }
+}
+
+/// The probe leaves no trace and so does not find out whether there is room.
+fn is_found_out_later(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Drop(Reason::InterfaceFull | Reason::ConntrackFull | Reason::BadFragment))
+}
+
+/// The counter of a verdict; `None` is that of packets that passed.
+fn counter(verdict: Verdict) -> Option<Reason> {
+    match verdict {
+        Verdict::Pass(_) => None,
+        Verdict::Drop(reason) => Some(reason),
+    }
+}
+
+/// The counters that moved: direction, counter, by how much.
+fn moved(before: &InterfaceStats, after: &InterfaceStats) -> Vec<(usize, Option<Reason>, u64)> {
+    let mut all = Vec::new();
+    for (direction, (before, after)) in before.0.iter().zip(&after.0).enumerate() {
+        let counts = |stats: &DirectionStats| {
+            let dropped = Reason::ALL.map(|reason| (Some(reason), stats.dropped[reason as usize]));
+            [(None, stats.allowed)].into_iter().chain(dropped)
+        };
+        for ((counter, before), (_, after)) in counts(before).zip(counts(after)) {
+            if after != before {
+                all.push((direction, counter, after - before));
+            }
+        }
+    }
+    all
+}
+
+fn table(model: &Model) -> Vec<(Row, Duration)> {
+    let row = |(key, entry, left): (&crate::model::Key, &crate::model::Entry, Duration)| {
+        let has_ports = matches!(key.protocol, 6 | 17 | 132);
+        let port = |port| has_ports.then_some(port);
+        let local = key.query.map_or(port(key.local.1), |(_, id, _)| Some(id));
+        let opener = if entry.opener == Direction::Ingress { "ingress" } else { "egress" };
+        let ends = ((key.local.0, local), (key.remote.0, port(key.remote.1)));
+        ((key.interface.clone(), key.protocol, ends.0, ends.1, opener, entry.state.name()), left)
+    };
+    model.connections().map(row).collect()
+}

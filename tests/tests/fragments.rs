@@ -1,0 +1,95 @@
+//! Datagrams in pieces: the first is judged, the later ones follow it.
+
+use sg_tests::{
+    inject::mark,
+    packets::{Ip, Transport},
+    wire::Wire,
+};
+
+const POLICY: &str = "
+security_groups:
+  guest:
+    default_policy: {ingress: deny, egress: deny}
+    rules:
+      - {direction: ingress, protocol: udp, ports: 5353}
+      - {direction: ingress, protocol: gre}
+";
+
+/// The pieces of a datagram to `port`, each with its mark.
+fn pieces(ip: &Ip, port: u16) -> Vec<(Vec<u8>, [u8; 8])> {
+    let marks = [mark(), mark(), mark()];
+    // Each piece carries 800 bytes and ends with its mark.
+    let mut payload = vec![0; 2400 - 8];
+    for (i, mark) in marks.iter().enumerate() {
+        let end = (i + 1) * 800 - 8;
+        payload[end - 8..end].copy_from_slice(mark);
+    }
+    ip.fragments(&Transport::udp(40_000, port).payload(&payload), 800).into_iter().zip(marks).collect()
+}
+
+#[test]
+fn later_fragments_follow_an_allowed_first() {
+    Wire::for_both(POLICY, |wire, family| {
+        for (piece, mark) in pieces(&Ip { id: 77, ..family.inward() }, 5353) {
+            assert!(wire.get_in(&piece, mark, true));
+        }
+    });
+}
+
+#[test]
+fn later_fragments_follow_a_dropped_first() {
+    Wire::for_both(POLICY, |wire, family| {
+        // Nothing is remembered of what was dropped: each piece is judged by itself.
+        for (piece, mark) in pieces(&Ip { id: 77, ..family.inward() }, 9) {
+            wire.agent
+                .expect_drop("tap0", "ingress", "default", || assert!(!wire.get_in(&piece, mark, false)));
+        }
+    });
+}
+
+#[test]
+fn a_later_fragment_without_a_first_needs_a_rule_without_ports() {
+    Wire::for_both(POLICY, |wire, family| {
+        let ip = Ip { id: 78, ..family.inward() };
+        let (piece, udp) = pieces(&ip, 5353).remove(1);
+        assert!(!wire.get_in(&piece, udp, false));
+        let gre = mark();
+        assert!(wire.get_in(&ip.fragment(47, 800, false, &gre), gre, true));
+    });
+}
+
+#[test]
+fn a_second_first_fragment_is_dropped() {
+    Wire::for_both(POLICY, |wire, family| {
+        let ip = Ip { id: 79, ..family.inward() };
+        let (first, seen) = pieces(&ip, 5353).remove(0);
+        assert!(wire.get_in(&first, seen, true));
+        let (again, unseen) = pieces(&ip, 9).remove(0);
+        wire.agent
+            .expect_drop("tap0", "ingress", "bad-fragment", || assert!(!wire.get_in(&again, unseen, false)));
+    });
+}
+
+#[test]
+fn a_first_fragment_is_remembered_for_half_a_minute() {
+    Wire::for_both(POLICY, |wire, family| {
+        let pieces = pieces(&Ip { id: 80, ..family.inward() }, 5353);
+        assert!(wire.get_in(&pieces[0].0, pieces[0].1, true));
+        let mut clock = wire.clock();
+        clock.advance_seconds(29);
+        assert!(wire.get_in(&pieces[1].0, pieces[1].1, true));
+        clock.advance_seconds(2);
+        assert!(!wire.get_in(&pieces[2].0, pieces[2].1, false));
+    });
+}
+
+#[test]
+fn the_same_identification_from_somebody_else_is_another_datagram() {
+    Wire::for_both(POLICY, |wire, family| {
+        let (first, seen) = pieces(&Ip { id: 81, ..family.inward() }, 5353).remove(0);
+        assert!(wire.get_in(&first, seen, true));
+        let stranger = Ip { id: 81, ..Ip::new(family.router(), family.guest()) };
+        let (later, unseen) = pieces(&stranger, 5353).remove(1);
+        assert!(!wire.get_in(&later, unseen, false));
+    });
+}

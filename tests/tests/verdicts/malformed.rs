@@ -1,0 +1,165 @@
+//! Packets whose headers are cut short, lie, or contradict each other.
+
+use sg_common::verdict::Reason;
+use sg_tests::packets::{Ethernet, Ip, Transport, ethertype, extension, flag::SYN, padding};
+
+use super::*;
+
+const IPV4: usize = ETHERNET + 20;
+const IPV6: usize = ETHERNET + 40;
+
+pub fn cases() -> Vec<Case> {
+    [ipv4(), ipv6(), transports(), fragments(), carriers()].concat()
+}
+
+/// A frame that passes, from which the cases are bent.
+fn good(family: usize, transport: &Transport) -> Vec<u8> {
+    let (peer, guest) = families()[family];
+    Ethernet::new(ROUTER_MAC, GUEST_MAC).ip(&Ip::new(peer, guest), transport)
+}
+
+fn syn(family: usize) -> Vec<u8> {
+    good(family, &Transport::tcp(50_000, 8080, SYN))
+}
+
+fn case(name: impl Into<String>, frame: Vec<u8>, verdict: Verdict) -> Case {
+    Case { name: name.into(), side: Side::In, frame, verdict }
+}
+
+fn malformed(name: impl Into<String>, frame: Vec<u8>) -> Case {
+    case(name, frame, dropped(Reason::Malformed))
+}
+
+/// `frame` with `bytes` at `at`.
+fn bent(mut frame: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
+    frame[at..at + bytes.len()].copy_from_slice(bytes);
+    frame
+}
+
+fn cut(mut frame: Vec<u8>, length: usize) -> Vec<u8> {
+    frame.truncate(length);
+    frame
+}
+
+fn ipv4() -> Vec<Case> {
+    let udp = || good(0, &Transport::udp(50_001, 5353).payload(&[0; 20]));
+    let mut cases: Vec<Case> = (0..20)
+        .map(|length| malformed(format!("IPv4 header of {length} bytes"), cut(syn(0), ETHERNET + length)))
+        .collect();
+    for length in 0..5 {
+        cases.push(malformed(
+            format!("IPv4 header length {length}"),
+            bent(syn(0), ETHERNET, &[0x40 | length]),
+        ));
+    }
+    let mut padded = udp();
+    padded.resize(ETHERNET + 60, 0);
+    cases.extend([
+        malformed("IPv4 header longer than the packet", bent(syn(0), ETHERNET, &[0x4f])),
+        malformed("version 5 in an IPv4 frame", bent(syn(0), ETHERNET, &[0x55])),
+        malformed("version 6 in an IPv4 frame", bent(syn(0), ETHERNET, &[0x65])),
+        malformed("IPv4 length beyond the frame", bent(udp(), ETHERNET + 2, &508u16.to_be_bytes())),
+        malformed("IPv4 length below the header's", bent(udp(), ETHERNET + 2, &19u16.to_be_bytes())),
+        malformed("IPv4 length that cuts the UDP header", bent(udp(), ETHERNET + 2, &27u16.to_be_bytes())),
+        case("Ethernet padding behind the IPv4 packet", padded, BY_RULE),
+    ]);
+    cases
+}
+
+fn ipv6() -> Vec<Case> {
+    let udp = || good(1, &Transport::udp(50_002, 5353).payload(&[0; 20]));
+    let [_, (peer, guest)] = families();
+    let hop_by_hop = |bytes: Vec<u8>| {
+        let ip = Ip { extensions: vec![(extension::HOP_BY_HOP, bytes)], ..Ip::new(peer, guest) };
+        Ethernet::new(ROUTER_MAC, GUEST_MAC).ip(&ip, &Transport::tcp(50_003, 8080, SYN))
+    };
+    let mut cases: Vec<Case> = (0..40)
+        .map(|length| malformed(format!("IPv6 header of {length} bytes"), cut(syn(1), ETHERNET + length)))
+        .collect();
+    cases.extend([
+        malformed("version 4 in an IPv6 frame", bent(syn(1), ETHERNET, &[0x45])),
+        malformed("IPv6 length beyond the frame", bent(udp(), ETHERNET + 4, &500u16.to_be_bytes())),
+        malformed("IPv6 length that cuts the UDP header", bent(udp(), ETHERNET + 4, &7u16.to_be_bytes())),
+        malformed("extension header beyond the packet", bent(hop_by_hop(padding(1)), IPV6 + 1, &[200])),
+    ]);
+    cases
+}
+
+fn transports() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (family, start) in [(0, IPV4), (1, IPV6)] {
+        let ip = |transport: &Transport| good(family, transport);
+        for length in 1..20 {
+            let short = Transport::raw(6, &Transport::tcp(50_004, 8080, SYN).bytes[..length]);
+            cases.push(malformed(format!("TCP header of {length} bytes, family {family}"), ip(&short)));
+        }
+        for words in 0..5u8 {
+            let frame = bent(syn(family), start + 12, &[words << 4]);
+            cases.push(malformed(format!("TCP header of {words} words, family {family}"), frame));
+        }
+        let udp = || ip(&Transport::udp(50_005, 5353).payload(&[0; 20]));
+        let another = ip(&Transport::udp(50_006, 5353));
+        cases.extend([
+            malformed("TCP header longer than the segment", bent(syn(family), start + 12, &[0xf0])),
+            malformed("UDP header missing", ip(&Transport::raw(17, &[]))),
+            malformed("UDP length 7", bent(udp(), start + 4, &7u16.to_be_bytes())),
+            malformed("UDP length 0", bent(udp(), start + 4, &[0, 0])),
+            malformed("UDP length beyond the packet", bent(udp(), start + 4, &29u16.to_be_bytes())),
+            case("UDP length within the packet", bent(udp(), start + 4, &20u16.to_be_bytes()), BY_RULE),
+            case("wrong UDP checksum", bent(another, start + 6, &[0x12, 0x34]), BY_RULE),
+        ]);
+        let number = if family == 0 { 1 } else { 58 };
+        for length in 0..8 {
+            let echo = &Transport::ping(families()[family].0, 50).bytes[..length];
+            cases.push(malformed(
+                format!("echo request of {length} bytes, family {family}"),
+                ip(&Transport::raw(number, echo)),
+            ));
+        }
+    }
+    cases
+}
+
+fn fragments() -> Vec<Case> {
+    let bad = dropped(Reason::BadFragment);
+    let mut cases = Vec::new();
+    for (number, (peer, guest)) in (1..).zip(families()) {
+        let ip = Ip { id: 0x5000 + number, ..Ip::new(peer, guest) };
+        let ethernet = Ethernet::new(ROUTER_MAC, GUEST_MAC);
+        let tcp = Transport::tcp(51_000, 8080, SYN);
+        let piece =
+            |offset, more, bytes: &[u8]| ethernet.frame(ip.ethertype(), &ip.fragment(6, offset, more, bytes));
+        cases.extend([
+            case("first TCP fragment of 8 bytes", piece(0, true, &tcp.bytes[..8]), bad),
+            case("first TCP fragment of 16 bytes", piece(0, true, &tcp.bytes[..16]), bad),
+            case("TCP fragment that rewrites the flags", piece(8, false, &[0; 16]), bad),
+            case("fragment of 12 bytes with more to come", piece(64, true, &[0; 12]), bad),
+            case("fragment beyond 64 KiB", piece(65_528, false, &[0; 16]), bad),
+        ]);
+    }
+    cases
+}
+
+/// An allowed packet in the wrong envelope.
+fn carriers() -> Vec<Case> {
+    let (peer, guest) = families()[0];
+    let datagram = Ip::new(peer, guest).carry(&Transport::tcp(52_000, 8080, SYN));
+    let ethernet = Ethernet::new(ROUTER_MAC, GUEST_MAC);
+    let tagged = |tag| {
+        Ethernet { tags: vec![(ethertype::VLAN, tag)], ..ethernet.clone() }.frame(ethertype::IPV4, &datagram)
+    };
+    let snap = [&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &datagram[..]].concat();
+    let mpls = [&[0, 0, 0x11, 0x40], &datagram[..]].concat();
+    let pppoe = [&[0x11, 0, 0, 1, 0, 42, 0, 0x21], &datagram[..]].concat();
+    let non_ip = dropped(Reason::NonIp);
+    vec![
+        case("VLAN tag", tagged(5), dropped(Reason::Vlan)),
+        case("priority tag", tagged(0), dropped(Reason::Vlan)),
+        case("VLAN tag and nothing else", ethernet.frame(ethertype::VLAN, &[]), dropped(Reason::Vlan)),
+        case("LLDP", ethernet.frame(0x88cc, &[0; 46]), non_ip),
+        case("MPLS", ethernet.frame(0x8847, &mpls), non_ip),
+        case("PPPoE", ethernet.frame(0x8864, &pppoe), non_ip),
+        case("802.3 SNAP", ethernet.frame(snap.len() as u16, &snap), non_ip),
+        case("RARP", ethernet.frame(0x8035, &[0; 28]), non_ip),
+    ]
+}
