@@ -129,7 +129,7 @@ fn refuse_missing(file: &mut File) -> Result<(), Error> {
 }
 
 /// The interfaces in a line, however many.
-fn list(interfaces: &[String]) -> String {
+pub(super) fn list(interfaces: &[String]) -> String {
     const SHOWN: usize = 8;
     match interfaces {
         [] => "no interface".to_owned(),

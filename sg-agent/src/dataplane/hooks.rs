@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     Loaded,
-    attach::{self, Receive, Transmit},
+    attach::{self, Receive, Transmit, Wish},
     bind::{self, Linked},
     error::{Attempt as _, Error},
     interfaces::{self, Device},
@@ -21,10 +21,7 @@ use super::{
 };
 use crate::{
     compile::order::bound_groups,
-    policy::{
-        Policy,
-        model::{Role, RxHook},
-    },
+    policy::{Policy, model::Role},
 };
 
 type Links = BTreeMap<(u32, Side), Link>;
@@ -122,7 +119,7 @@ impl Writer {
             |device: &Device| links.values().any(|link| link.ifindex == device.ifindex && !link.is_tcx);
         for device in devices.iter().filter(|device| !is_ours(device)) {
             if let Some(entry) = bind::entry(policy, &device.name) {
-                attach::check_free(device, entry.rx_hook)?;
+                Wish::of(entry, device).check_free()?;
             }
         }
         Ok(())
@@ -167,7 +164,7 @@ impl Writer {
             let Some(device) = devices.iter().find(|device| device.name == *name) else { continue };
             let at = Site { device, slot: bound.slot, directory: &directory, links };
             let programs = &mut loaded.kernel.programs;
-            if at.attach_receive(programs, bound.spec.rx_hook, hooks)? {
+            if at.attach_receive(programs, &Wish::of(&bound.spec, device), hooks)? {
                 added.push((bound.slot, Side::Rx));
             }
             if at.attach_transmit(programs, hooks)? {
@@ -220,16 +217,11 @@ struct Site<'a> {
 
 impl Site<'_> {
     /// Puts a program on the receive hook, unless the right one is there; tells whether it did.
-    fn attach_receive(
-        &self,
-        programs: &mut Programs,
-        wanted: RxHook,
-        hooks: &mut Hooks,
-    ) -> Result<bool, Error> {
+    fn attach_receive(&self, programs: &mut Programs, wish: &Wish, hooks: &mut Hooks) -> Result<bool, Error> {
         let Self { device, slot, directory, links } = *self;
         let has = receive(links, slot, device);
-        let chosen_for = hooks.get(&slot).map(|hook| hook.wanted);
-        if has.is_some_and(|has| attach::suits(wanted, has, chosen_for)) {
+        let chosen_for = hooks.get(&slot).and_then(|hook| Some((hook.wanted, hook.role?)));
+        if has.is_some_and(|has| wish.suits(has, chosen_for)) {
             return Ok(false);
         }
         let cover = links::pin(directory, slot, Side::Cover);
@@ -238,10 +230,11 @@ impl Site<'_> {
             husk => links::detach(husk)?,
         }
         let pin = links::pin(directory, slot, Side::Rx);
-        let rx_reason = attach::receive(programs, device, wanted, &pin, &cover)?;
+        let rx_reason = wish.attach(programs, &pin, &cover)?;
         let hook = hooks.entry(slot).or_default();
         let has_clsact = hook.has_clsact && hook.ifindex == device.ifindex;
-        *hook = Hook { ifindex: device.ifindex, wanted, rx_reason, has_clsact };
+        *hook =
+            Hook { ifindex: device.ifindex, wanted: wish.hook, role: Some(wish.role), rx_reason, has_clsact };
         Ok(true)
     }
 

@@ -17,7 +17,7 @@ use sg_common::stats::RuleCounter;
 use super::error::{Error, OfFile as _};
 use crate::{
     compile::{Saved, counters::CounterRange},
-    policy::model::RxHook,
+    policy::model::{Role, RxHook},
 };
 
 /// How long another writer is waited for.
@@ -49,6 +49,9 @@ pub struct Hook {
     pub ifindex: u32,
     /// What the policy asked for on receive.
     pub wanted: RxHook,
+    /// Whose device it was then.
+    #[serde(default)]
+    pub role: Option<Role>,
     /// Why the receive hook is what it is.
     pub rx_reason: String,
     /// Whether the transmit hook is a clsact filter, which has no link.
