@@ -8,7 +8,7 @@ use std::{
 };
 
 use aya::maps::{Map, MapData};
-use sg_common::members::{MemberKey, Membership};
+use sg_common::members::{Member, MemberKey};
 use sg_tests::{
     agent::{Agent, InterfaceStatus},
     netns::Netns,
@@ -22,6 +22,11 @@ security_groups:
 interfaces:
   - {name: 'tap?', role: guest, groups: [web]}
 ";
+
+/// The policy with another receive hook than that of choice, which on a veth is TCX.
+fn at(hook: &str) -> String {
+    POLICY.replace("groups: [web]", &format!("groups: [web], rx_hook: {hook}"))
+}
 
 struct Scene {
     host: Netns,
@@ -125,13 +130,15 @@ fn a_foreign_program_is_left_alone_and_nothing_changes() {
     add(&scene.host, "tap1");
     scene.host.ip(&format!("link set dev tap1 xdp pinned {}", pins(&scene.host).join("sg_probe").display()));
     let before = scene.everything();
-    let run = scene.agent.try_apply(&POLICY.replace("80", "81"));
+    let run = scene.agent.try_apply(&at("xdp-native").replace("80", "81"));
     assert_eq!(run.status, 4, "{}", run.stderr);
     assert!(run.stderr.contains("tap1"), "{}", run.stderr);
     assert_eq!(scene.everything(), before);
     // The hook beside it is free.
-    scene.agent.apply(&POLICY.replace("groups: [web]", "groups: [web], rx_hook: tcx"));
-    assert_eq!(scene.interface("tap1").rx_hook, "tcx");
+    for hook in ["tcx", "auto"] {
+        scene.agent.apply(&at(hook));
+        assert_eq!(scene.interface("tap1").rx_hook, "tcx");
+    }
 }
 
 /// A packet without a link header would be read at the wrong place, and most would pass.
@@ -151,12 +158,42 @@ fn the_receive_hook_is_the_one_asked_for() {
     let scene = Scene::new();
     assert_eq!(scene.interface("tap0").tx_hook, "tcx");
     for hook in ["xdp-generic", "tcx", "xdp-native", "tcx", "xdp-generic", "xdp-native"] {
-        scene.agent.apply(&POLICY.replace("groups: [web]", &format!("groups: [web], rx_hook: {hook}")));
+        scene.agent.apply(&at(hook));
         let interface = scene.interface("tap0");
         assert_eq!((interface.rx_hook.as_str(), interface.enforced), (hook, true));
     }
     let links = fs::read_dir(pins(&scene.host).join("links")).expect("links").count();
     assert_eq!(links, 2, "nothing is left of the hooks before");
+}
+
+/// XDP on a veth sees no tag beside a frame and ends segmentation offload: the choice for a guest there is TCX.
+#[test]
+fn the_receive_hook_of_choice_depends_on_whose_device_it_is_and_of_which_kind() {
+    let scene = Scene::new();
+    scene.host.ip("tuntap add tap1 mode tap\nlink set tap1 up");
+    scene.agent.apply(POLICY);
+    let chosen = |name: &str| {
+        let interface = scene.interface(name);
+        (interface.rx_hook, interface.rx_reason)
+    };
+    let (hook, reason) = chosen("tap0");
+    assert!(hook == "tcx" && reason.contains("VLAN tag"), "{hook}: {reason}");
+    assert_eq!(chosen("tap1").0, "xdp-native");
+    let said = scene.agent.run(&["status"]).stdout;
+    assert!(said.contains("interface tap0: receive hook tcx: a guest on a veth"), "{said}");
+    scene.agent.apply(&POLICY.replace("role: guest", "role: host"));
+    assert_eq!(chosen("tap0").0, "xdp-native");
+    scene.agent.apply(POLICY);
+    assert_eq!(chosen("tap0").0, "tcx");
+    let run = scene.agent.try_apply(&at("xdp-native"));
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("tap0, xdp-native: a VLAN tag that travels beside a frame"),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.stderr.contains("tap1"), "{}", run.stderr);
+    assert!(chosen("tap0").1.contains("a VLAN tag that travels beside a frame"));
 }
 
 #[test]
@@ -199,21 +236,45 @@ interfaces:
     fs::remove_file(path).expect("the state");
     add(&scene.host, "tap1");
     scene.host.ip(&format!("link set dev tap1 xdp pinned {}", pins(&scene.host).join("sg_probe").display()));
-    assert_eq!(scene.agent.try_apply(DENIED).status, 4, "tap1 has a foreign program");
+    let by_xdp = DENIED.replace("groups: [web]", "groups: [web], rx_hook: xdp-native");
+    assert_eq!(scene.agent.try_apply(&by_xdp).status, 4, "tap1 has a foreign program");
     assert_eq!(members(&scene.host).len(), 2);
     scene.host.ip("link set dev tap1 xdp off");
     scene.agent.apply(&DENIED.replace(", 192.0.2.67", ""));
     assert_eq!(members(&scene.host).len(), 1);
 }
 
-fn members(host: &Netns) -> Vec<MemberKey> {
+type Members = aya::maps::HashMap<MapData, MemberKey, Member>;
+
+fn member_table(host: &Netns) -> Members {
     let map = MapData::from_pin(pins(host).join("MEMBERS")).expect("the table of members");
-    let map: aya::maps::HashMap<_, MemberKey, Membership> = Map::HashMap(map).try_into().expect("a hash map");
-    map.iter()
-        .map(|entry| entry.expect("a member"))
-        .filter(|(_, one)| one.now != 0)
-        .map(|(key, _)| key)
-        .collect()
+    Map::HashMap(map).try_into().expect("a hash map")
+}
+
+fn members(host: &Netns) -> Vec<MemberKey> {
+    let all = member_table(host).iter().map(|entry| entry.expect("a member")).collect::<Vec<_>>();
+    assert!(all.iter().all(|(key, one)| one.key == *key), "{all:?}");
+    all.into_iter().filter(|(_, one)| one.membership.now != 0).map(|(key, _)| key).collect()
+}
+
+/// The kernel gives the memory of a removed element to the next one at once: who looked the first up sees the second.
+#[test]
+fn the_membership_of_somebody_else_is_nobodys() {
+    let scene = Scene::new();
+    let grouped = POLICY
+        .replace("ports: 80", "ports: 80, remote: 'group:web'")
+        .replace("  web: {", "  web: {members: [192.0.2.1], ");
+    scene.agent.apply(&grouped);
+    let verdict = || {
+        let question = "--interface tap0 --direction ingress --protocol tcp --remote 192.0.2.1 --port 80";
+        scene.agent.explain(question).verdict
+    };
+    assert_eq!(verdict(), "allow");
+    let mut table = member_table(&scene.host);
+    let (key, member) = table.iter().next().expect("a member").expect("a member");
+    let reused = Member { key: MemberKey { zone: key.zone + 1, ..key }, ..member };
+    table.insert(key, reused, 0).expect("writing a member");
+    assert_eq!(verdict(), "deny");
 }
 
 #[test]
