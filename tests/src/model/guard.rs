@@ -69,7 +69,7 @@ fn is_own_link_local(interface: &Interface, address: IpAddr) -> bool {
 fn forbidden(packet: &Packet) -> Option<Reason> {
     let v4 = packet.source.is_ipv4();
     match packet.content {
-        _ if matches!(packet.part, Part::Later(_)) => None,
+        _ if packet.part.is_later() => None,
         Content::Icmp { kind: 134, .. } if !v4 => Some(Reason::RouterAdvertisement),
         Content::Icmp { kind: 137, .. } if !v4 => Some(Reason::Redirect),
         Content::Icmp { kind: 5, .. } if v4 => Some(Reason::Redirect),
@@ -91,7 +91,7 @@ fn is_infrastructure(packet: &Packet) -> bool {
         || packet.destination == IpAddr::from([0xff02, 0, 0, 0, 0, 0, 1, 2]);
     match packet.content {
         Content::Other(2) => v4 && packet.destination.is_multicast(),
-        _ if matches!(packet.part, Part::Later(_)) => false,
+        _ if packet.part.is_later() => false,
         Content::Neighbour { .. } => true,
         Content::Icmp { kind: 133, .. } => !v4,
         Content::Icmp { kind: 130..=132 | 143, .. } => !v4 && packet.destination.is_multicast(),
