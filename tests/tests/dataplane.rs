@@ -7,12 +7,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::maps::{Map, MapData};
+use aya::{
+    maps::{Map, MapData},
+    programs::SchedClassifier,
+};
+use nix::fcntl::{Flock, FlockArg};
 use sg_common::members::{Member, MemberKey};
 use sg_tests::{
     agent::{Agent, InterfaceStatus},
     netns::Netns,
-    progrun::pins,
+    packets::{
+        Ethernet, Ip, Mac, Transport,
+        flag::{ACK, SYN},
+    },
+    progrun::{Hook, Programs, pins},
 };
 
 const POLICY: &str = "version: 1
@@ -275,6 +283,57 @@ fn the_membership_of_somebody_else_is_nobodys() {
     let reused = Member { key: MemberKey { zone: key.zone + 1, ..key }, ..member };
     table.insert(key, reused, 0).expect("writing a member");
     assert_eq!(verdict(), "deny");
+}
+
+/// An agent of another build, with the same tables: its programs take the place of those on the hooks, link by link.
+#[test]
+fn programs_of_another_build_are_replaced_while_packets_pass() {
+    let scene = Scene::new();
+    let directory = pins(&scene.host);
+    let links = || {
+        let mut found = BTreeMap::new();
+        collect(&directory.join("links"), &mut found);
+        found
+    };
+    let number = || SchedClassifier::from_pin(directory.join("sg_tcx_egress")).unwrap().info().unwrap().id();
+    let (before, program) = (links(), number());
+    let programs = Programs::of(&scene.host);
+    let frame = |source: u16, flags: u8| {
+        let ip = Ip::new([192, 0, 2, 1].into(), [10, 0, 0, 5].into());
+        Ethernet::new(Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]))
+            .ip(&ip, &Transport::tcp(source, 80, flags))
+    };
+    let tap0 = scene.host.ifindex("tap0");
+    assert!(programs.passes(Hook::TcxEgress, tap0, &frame(4000, SYN)));
+    let mark = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+    let mark = mark.into_iter().find(|path| path.to_string_lossy().contains("object-")).expect("a mark");
+    fs::rename(&mark, directory.join("object-0123456789abcdef")).expect("another mark");
+    scene.agent.apply(POLICY);
+    assert_ne!(number(), program);
+    assert_eq!(links(), before, "the links are the same");
+    assert!(mark.exists() && !directory.join("object-0123456789abcdef").exists());
+    // The new programs know the connection, and the policy.
+    let renewed = Programs::of(&scene.host);
+    assert!(renewed.passes(Hook::TcxEgress, tap0, &frame(4000, ACK)));
+    assert!(!renewed.passes(Hook::TcxEgress, tap0, &frame(4001, ACK)));
+    assert_eq!(scene.agent.status().generation, 1);
+    let current = number();
+    scene.agent.apply(POLICY);
+    assert_eq!(number(), current, "they are those of this build already");
+}
+
+/// Writers with different state directories meet at the pins.
+#[test]
+fn one_writer_at_a_time_whatever_the_state_directory() {
+    let scene = Scene::new();
+    let root = pins(&scene.host).parent().expect("a directory").to_owned();
+    let held =
+        Flock::lock(fs::File::open(&root).expect("the pins"), FlockArg::LockExclusive).expect("the lock");
+    let run = scene.agent.try_apply(&POLICY.replace("80", "81"));
+    assert_eq!(run.status, 4, "{}", run.stderr);
+    assert!(run.stderr.contains(&format!("process {} is changing", std::process::id())), "{}", run.stderr);
+    drop(held);
+    scene.agent.apply(&POLICY.replace("80", "81"));
 }
 
 #[test]

@@ -17,6 +17,8 @@
 //! | [`hooks`], [`attach`], [`links`] | which programs are where, and putting them there |
 //! | [`kernel_log`] | the debugging log of the kernel side |
 //! | [`store`] | what is remembered beside the tables |
+//! | `upgrade` | programs of another build for the tables in use |
+//! | `lock` | keeps two writers apart |
 
 pub mod attach;
 pub mod bind;
@@ -29,11 +31,13 @@ pub mod kernel;
 pub mod kernel_log;
 pub mod links;
 pub mod load;
+mod lock;
 mod maps;
 mod memory;
 pub mod place;
 mod programs;
 pub mod store;
+mod upgrade;
 mod write;
 mod writer;
 
