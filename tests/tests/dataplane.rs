@@ -9,7 +9,10 @@ use std::{
 
 use aya::{
     maps::{Map, MapData},
-    programs::SchedClassifier,
+    programs::{
+        SchedClassifier,
+        links::{FdLink, PinnedLink},
+    },
 };
 use nix::fcntl::{Flock, FlockArg};
 use sg_common::members::{Member, MemberKey};
@@ -320,6 +323,32 @@ fn programs_of_another_build_are_replaced_while_packets_pass() {
     let current = number();
     scene.agent.apply(POLICY);
     assert_eq!(number(), current, "they are those of this build already");
+}
+
+/// Tables of another version cannot be read: new ones are made beside them, and the links move over. At no moment is a
+/// device without a program.
+#[test]
+fn what_another_version_loaded_is_taken_over() {
+    for hook in ["tcx", "xdp-native"] {
+        let scene = Scene::new();
+        scene.agent.apply(&at(hook));
+        let directory = pins(&scene.host);
+        let number = |side: &str| {
+            let path = directory.join("links").join(format!("1-{side}"));
+            FdLink::from(PinnedLink::from_pin(path).expect("a link")).info().expect("a link").id()
+        };
+        let before = (number("rx"), number("tx"));
+        let other = directory.with_file_name("v0");
+        fs::rename(&directory, &other).expect("another version");
+        let run = scene.agent.run(&["status"]);
+        assert_eq!(run.status, 3);
+        assert!(run.stderr.contains("v0") && run.stderr.contains("sg-agent apply FILE"), "{}", run.stderr);
+        scene.agent.apply(&at(hook));
+        assert_eq!((number("rx"), number("tx")), before, "the links are the same");
+        assert!(!other.exists());
+        let interface = scene.interface("tap0");
+        assert_eq!((interface.rx_hook.as_str(), interface.enforced), (hook, true));
+    }
 }
 
 /// Writers with different state directories meet at the pins.

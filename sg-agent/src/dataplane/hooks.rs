@@ -17,6 +17,7 @@ use super::{
     place::Place,
     programs::Programs,
     store::{Hook, Hooks, Store},
+    upgrade,
     writer::Writer,
 };
 use crate::{
@@ -115,8 +116,10 @@ impl Writer {
     /// Fails if `policy` needs a hook that is another program's.
     pub(super) fn check_hooks(&self, policy: &Policy, devices: &[Device]) -> Result<(), Error> {
         let links = links::links(&self.place.links())?;
-        let is_ours =
-            |device: &Device| links.values().any(|link| link.ifindex == device.ifindex && !link.is_tcx);
+        let of_others = upgrade::links_of_others(&self.place)?;
+        let is_ours = |device: &Device| {
+            links.values().chain(&of_others).any(|link| link.ifindex == device.ifindex && !link.is_tcx)
+        };
         for device in devices.iter().filter(|device| !is_ours(device)) {
             if let Some(entry) = bind::entry(policy, &device.name) {
                 Wish::of(entry, device).check_free()?;
@@ -135,6 +138,7 @@ impl Writer {
     /// Puts programs where they are missing and takes them off where nothing is bound; tells how many. On an error those
     /// that it put on are off again.
     pub(super) fn sync_hooks(&mut self, devices: &[Device]) -> Result<usize, Error> {
+        self.take_links_of_others(devices)?;
         let links = links::links(&self.place.links())?;
         let hooks_before = self.hooks.clone();
         let mut added = Vec::new();
@@ -143,13 +147,23 @@ impl Writer {
             self.store.save_hooks(&self.hooks)?;
         }
         match attached.and_then(|()| self.detach_stale(devices)) {
-            Ok(removed) => Ok(added.len() + removed),
+            Ok(removed) => {
+                upgrade::remove_others(&self.place)?;
+                Ok(added.len() + removed)
+            }
             Err(error) => {
                 let put_on = links::links(&self.place.links())?;
                 links::detach(added.iter().filter_map(|key| put_on.get(key)))?;
                 Err(error)
             }
         }
+    }
+
+    fn take_links_of_others(&mut self, devices: &[Device]) -> Result<(), Error> {
+        let bound = self.loaded.state.interfaces();
+        let slot = |device: &Device| Some((device.ifindex, bound.get(&device.name)?.slot));
+        let slots = devices.iter().filter_map(slot).collect();
+        upgrade::take_links(&self.place, &mut self.loaded.kernel.programs, &slots)
     }
 
     fn attach_missing(

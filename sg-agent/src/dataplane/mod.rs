@@ -72,7 +72,7 @@ impl Loaded {
 
     pub(crate) fn at(place: &Place) -> Result<Self, Error> {
         if !place.pins().is_dir() {
-            return Err(Error::NotLoaded);
+            return Err(not_loaded(place));
         }
         let kernel = Kernel::open(&place.pins())?;
         let store = Store::new(place.state());
@@ -95,6 +95,17 @@ impl Loaded {
             self.carried.add_to(at, counter);
         }
         Ok(counters)
+    }
+}
+
+/// Nothing of our version is loaded.
+fn not_loaded(place: &Place) -> Error {
+    match upgrade::others(place).first() {
+        None => Error::NotLoaded,
+        Some(other) => Error::Environment(format!(
+            "what is loaded is of another version ({}): `sg-agent apply FILE` takes over from it",
+            other.display()
+        )),
     }
 }
 

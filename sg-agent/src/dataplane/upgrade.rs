@@ -5,8 +5,13 @@
 //! by the one or the other, with the same policy and connections. The object that programs were loaded from is told by the
 //! name of a directory beside their pins (a BPF file system holds no files). It is renewed last: who was interrupted is
 //! followed by somebody who does all of it again.
+//!
+//! Of another ABI nobody can read the tables. New ones are made beside them; once a policy is in force there, each link
+//! gets our program and moves over ([`take_links`]), and the rest of the other version goes. No device is without a
+//! program meanwhile. Connections are not carried over: those that are open are new to the new tables.
 
 use std::{
+    collections::BTreeMap,
     fs,
     hash::Hasher as _,
     path::{Path, PathBuf},
@@ -95,6 +100,60 @@ fn take_over(place: &Place, fresh: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// The directories of other versions.
+pub fn others(place: &Place) -> Vec<PathBuf> {
+    let entries = fs::read_dir(place.root()).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path()).filter(|path| *path != place.pins() && is_version(path));
+    paths.collect()
+}
+
+fn is_version(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// The links of other versions.
+pub fn links_of_others(place: &Place) -> Result<Vec<Link>, Error> {
+    let directories = others(place).into_iter().map(|other| other.join("links")).filter(|path| path.is_dir());
+    let all: Vec<_> = directories.map(|directory| links::links(&directory)).collect::<Result<_, _>>()?;
+    Ok(all.into_iter().flat_map(BTreeMap::into_values).collect())
+}
+
+/// Fails if another version is loaded that cannot be taken over from.
+pub fn check_others(place: &Place, hooks: &Hooks) -> Result<(), Error> {
+    match others(place).first() {
+        Some(other) if hooks.values().any(|hook| hook.has_clsact) => Err(Error::InUse(format!(
+            "{} is of another version and hangs on clsact filters, which cannot be replaced without a gap: \
+             `sg-agent unload` first, which stops filtering",
+            other.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the links of other versions over: our programs go on them, and their pins to those of the devices in `slots`
+/// (slots by device index).
+pub fn take_links(place: &Place, programs: &mut Programs, slots: &BTreeMap<u32, u32>) -> Result<(), Error> {
+    for other in others(place) {
+        let directory = other.join("links");
+        let found = if directory.is_dir() { links::links(&directory)? } else { BTreeMap::new() };
+        for ((_, side), link) in found {
+            let Some(slot) = slots.get(&link.ifindex) else { continue };
+            let pin = links::pin(&place.links(), *slot, side);
+            if !pin.exists() {
+                update(programs, side, &link)?;
+                fs::rename(&link.path, &pin).of_file(&pin)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes what other versions have left.
+pub fn remove_others(place: &Place) -> Result<(), Error> {
+    others(place).iter().try_for_each(|other| load::remove(other))
+}
+
 fn update(programs: &mut Programs, side: Side, link: &Link) -> Result<(), Error> {
     let what = || format!("replacing the program of link {}", link.path.display());
     let pinned = PinnedLink::from_pin(&link.path).attempt(what)?;
@@ -129,4 +188,21 @@ fn marks(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let is_mark =
         |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(MARK));
     Ok(paths.filter(is_mark).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_of_versions_are_told_from_others() {
+        assert!(is_version(Path::new("/b/sg/v0")) && is_version(Path::new("/b/sg/v12")));
+        assert!(!is_version(Path::new("/b/sg/v1-unfinished")) && !is_version(Path::new("/b/sg/links")));
+    }
+
+    #[test]
+    fn a_mark_has_no_dot() {
+        // bpffs refuses them.
+        assert!(current().starts_with(MARK) && !current().contains('.'));
+    }
 }

@@ -11,6 +11,7 @@ use super::{
     links,
     load::{self, Sizes},
     lock::Lock,
+    not_loaded,
     place::{Options, Place},
     read_state,
     store::{Carried, Hooks, Store},
@@ -67,7 +68,7 @@ impl Writer {
         if settings.is_some() {
             place.prepare()?;
         } else if !place.pins().is_dir() {
-            return Err(Error::NotLoaded);
+            return Err(not_loaded(&place));
         }
         let store = Store::new(place.state());
         let lock = Lock::take(&place.root())?;
@@ -88,6 +89,8 @@ impl Writer {
             .and_then(|()| self.change(policy, &devices).inspect_err(|_| self.take_back(&before, &devices)));
         match (&outcome, self.origin) {
             (Ok(_), _) => self.origin = Origin::Known,
+            // Links of another version may have been taken over: what hangs on them stays.
+            (Err(_), Origin::New) if !upgrade::others(&self.place).is_empty() => {}
             (Err(_), Origin::New) => clear(&self.place, &self.store)?,
             (Err(_), Origin::Known | Origin::Lost) => {}
         }
@@ -171,7 +174,7 @@ pub fn unload(options: &Options) -> Result<bool, Error> {
         return Ok(false);
     }
     let lock = Lock::take(&place.root())?;
-    let was_loaded = place.pins().is_dir();
+    let was_loaded = place.pins().is_dir() || !upgrade::others(&place).is_empty();
     clear(&place, &store)?;
     store.remove();
     lock.remove();
@@ -227,7 +230,12 @@ fn adopt(
 }
 
 fn create(place: &Place, store: &Store, settings: &Settings) -> Result<Loaded, Error> {
-    clear(place, store)?;
+    upgrade::check_others(place, &store.hooks())?;
+    if upgrade::others(place).is_empty() {
+        clear(place, store)?;
+    } else {
+        load::remove(&place.pins())?;
+    }
     let kernel = load::create(place, &Sizes::of(settings))?;
     Ok(Loaded { kernel, state: State::new(settings.limits), carried: Carried::default() })
 }
