@@ -176,7 +176,7 @@ pub fn version(scene: &Scene) -> u32 {
 #[inline(always)]
 fn membership(lookup: &Lookup) -> u32 {
     let key = MemberKey { addr: lookup.remote, zone: lookup.zone };
-    let Some(member) = MEMBERS.get_ptr(&key) else { return 0 };
+    let Some(member) = MEMBERS.get_ptr(key) else { return 0 };
     // SAFETY: the element stays readable until the program ends (RCU), but may become another's. Volatile, so that the
     // membership is read before the key.
     unsafe {
