@@ -10,6 +10,7 @@ mod difference;
 pub mod explain;
 pub mod kernel_log;
 pub mod rules;
+pub mod schema;
 pub mod service;
 pub mod stats;
 pub mod status;
@@ -54,6 +55,8 @@ pub enum Command {
     Explain(explain::Explain),
     /// Show every rule in force with what it decided
     Rules(rules::Rules),
+    /// Print the JSON Schema of the policy file, for editors
+    Schema(schema::Schema),
     /// List the service presets
     Service(service::Service),
     /// Show packets and drops by interface and reason
@@ -79,6 +82,7 @@ impl Command {
             Command::Detach(verb) => verb.run(options),
             Command::Explain(verb) => verb.run(options),
             Command::Rules(verb) => verb.run(options),
+            Command::Schema(verb) => verb.run(),
             Command::Service(verb) => verb.run(),
             Command::Stats(verb) => verb.run(options),
             Command::Status(verb) => verb.run(options),

@@ -15,6 +15,7 @@ pub use tree::Scalar;
 use super::{
     code::Code,
     diagnostic::{Report, Span},
+    language::Key,
     source::FileId,
 };
 
@@ -37,13 +38,13 @@ pub struct Document<'a> {
 #[derive(Debug, Default)]
 pub struct SettingsDoc<'a> {
     /// `timeouts:`, key and value.
-    pub timeouts: Vec<(&'static str, Scalar<'a>)>,
+    pub timeouts: Vec<(&'static Key, Scalar<'a>)>,
     /// `conntrack:`, key and value.
-    pub conntrack: Vec<(&'static str, Scalar<'a>)>,
+    pub conntrack: Vec<(&'static Key, Scalar<'a>)>,
     /// `quotas:`, key and value.
-    pub quotas: Vec<(&'static str, Scalar<'a>)>,
+    pub quotas: Vec<(&'static Key, Scalar<'a>)>,
     /// `limits:`, key and value.
-    pub limits: Vec<(&'static str, Scalar<'a>)>,
+    pub limits: Vec<(&'static Key, Scalar<'a>)>,
     /// `default_group:`.
     pub default_group: Option<Scalar<'a>>,
 }

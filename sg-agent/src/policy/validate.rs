@@ -18,7 +18,7 @@ mod settings;
 use std::collections::BTreeSet;
 
 pub use address_groups::Files;
-pub use matches::{PROTOCOLS, protocol_name};
+pub use matches::protocol_name;
 pub use names::is_unprintable;
 pub use positions::{GroupPositions, Positions};
 pub(super) use rules::narrowed;
