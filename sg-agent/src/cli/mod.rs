@@ -8,6 +8,7 @@ pub mod clock_offset;
 pub mod conntrack;
 mod difference;
 pub mod explain;
+pub mod import;
 pub mod kernel_log;
 pub mod rules;
 pub mod schema;
@@ -53,6 +54,8 @@ pub enum Command {
     Detach(attach::Detach),
     /// Ask what would become of a packet, and why
     Explain(explain::Explain),
+    /// Turn the security groups of another product into a policy file
+    Import(import::Import),
     /// Show every rule in force with what it decided
     Rules(rules::Rules),
     /// Print the JSON Schema of the policy file, for editors
@@ -81,6 +84,7 @@ impl Command {
             Command::Conntrack(verb) => verb.run(options),
             Command::Detach(verb) => verb.run(options),
             Command::Explain(verb) => verb.run(options),
+            Command::Import(verb) => verb.run(),
             Command::Rules(verb) => verb.run(options),
             Command::Schema(verb) => verb.run(),
             Command::Service(verb) => verb.run(),

@@ -5,9 +5,10 @@
 //! that one run reports both kinds of faults.
 
 mod bounded;
+pub(crate) mod dialect;
 mod fields;
 mod read;
-mod tree;
+pub(crate) mod tree;
 
 pub use fields::clip;
 pub use tree::Scalar;
@@ -170,7 +171,7 @@ pub struct PairDoc<'a> {
 /// Reads `text`, the content of `file`. A file that is not YAML gives an empty document with the fault.
 pub fn read(text: &str, file: FileId) -> Document<'_> {
     let mut report = Report::default();
-    let mut document = match tree::parse(text, file) {
+    let mut document = match tree::parse(text, file, dialect::Dialect::Policy) {
         Ok(Some(tree::Node::Scalar(scalar))) if scalar.is_null() => nothing(file, &mut report),
         Ok(Some(root)) => read::document(root, &mut report),
         Ok(None) => nothing(file, &mut report),

@@ -20,7 +20,8 @@ pub fn name(scalar: &Scalar<'_>, what: &str, report: &mut Report) -> Option<Stri
     None
 }
 
-fn name_fault(text: &str) -> Option<&'static str> {
+/// Why `text` cannot be a name.
+pub fn name_fault(text: &str) -> Option<&'static str> {
     match text {
         "" => Some("is empty"),
         _ if text.len() > MAX_NAME => Some("is too long"),

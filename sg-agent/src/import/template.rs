@@ -1,0 +1,186 @@
+//! What Heat and CloudFormation templates have in common: parameters, conditions, resources, and functions in the place
+//! of values. A function is worked out as far as the template alone tells.
+
+mod conditions;
+mod functions;
+
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+};
+
+use super::{
+    neutral::{Effect, Neutral, Place},
+    value::Value,
+};
+use crate::policy::document::clip;
+
+/// Most steps of working out one template: conditions may refer to each other again and again.
+const MAX_STEPS: u32 = 1_000_000;
+/// Deepest chain of functions.
+const MAX_DEPTH: u32 = 64;
+
+/// A template.
+pub struct Template<'n> {
+    root: Value<'n>,
+    steps: Cell<u32>,
+    depth: Cell<u32>,
+    /// Parameters whose default was taken, with that default.
+    assumed: RefCell<Vec<(&'n str, String)>>,
+}
+
+/// What a value comes to.
+#[derive(Clone, Debug)]
+pub enum Resolved<'n> {
+    /// Nothing.
+    Absent,
+    /// A text or number.
+    Text(Cow<'n, str>),
+    /// A list or a plain mapping.
+    Node(Value<'n>),
+    /// A resource of the template.
+    Resource(&'n str),
+    /// Only a deployment tells: what it is, and its name if it has one.
+    Unknown(String, &'n str),
+}
+
+/// A resource of a template.
+#[derive(Clone, Copy, Debug)]
+pub struct Resource<'n> {
+    /// Its name in the template.
+    pub name: &'n str,
+    /// Its type.
+    pub kind: &'n str,
+    /// Its properties, if it has any.
+    pub properties: Option<Value<'n>>,
+    /// Where it stands.
+    pub value: Value<'n>,
+}
+
+impl Resource<'_> {
+    /// The place of something in it.
+    pub fn place(&self, at: Value<'_>, part: &str) -> Place {
+        let blank = if part.is_empty() { "" } else { " " };
+        Place { span: at.span(), what: format!("{}{blank}{part}", self.name) }
+    }
+}
+
+impl<'n> Template<'n> {
+    /// Whether `root` is a template.
+    pub fn recognises(root: Value<'_>) -> bool {
+        root.either(&["Resources", "resources"]).is_some_and(Value::is_map)
+    }
+
+    /// The template `root`.
+    pub fn new(root: Value<'n>) -> Self {
+        Self { root, steps: Cell::new(0), depth: Cell::new(0), assumed: RefCell::default() }
+    }
+
+    fn section(&self, cfn: &str, heat: &str) -> Option<Value<'n>> {
+        self.root.either(&[cfn, heat])
+    }
+
+    /// Resources that are there; those whose condition is false or unknown are noted.
+    pub fn resources(&self, wanted: fn(&str) -> bool, into: &mut Neutral) -> Vec<Resource<'n>> {
+        let all = self.section("Resources", "resources").into_iter().flat_map(Value::entries);
+        let mut found = Vec::new();
+        for (name, value) in all {
+            let kind = value.either(&["Type", "type"]).and_then(Value::text).unwrap_or_default();
+            if !wanted(kind) {
+                continue;
+            }
+            let properties = value.either(&["Properties", "properties"]);
+            let resource = Resource { name, kind, properties, value };
+            let place = resource.place(value, kind);
+            let condition =
+                value.either(&["Condition", "condition"]).map(|condition| self.condition(condition));
+            match condition {
+                None | Some(Some(true)) => found.push(resource),
+                Some(Some(false)) => {
+                    into.note(
+                        Effect::Dropped,
+                        &place,
+                        "its condition is false with the parameters' defaults",
+                    );
+                }
+                Some(None) => {
+                    into.note(Effect::Dropped, &place, "its condition depends on the deployment");
+                }
+            }
+        }
+        found
+    }
+
+    /// Notes the defaults that were taken.
+    pub fn assumptions(&self, into: &mut Neutral) {
+        for (name, default) in self.assumed.take() {
+            let what = format!("parameter {name}");
+            let span = self.parameter(name).map_or(self.root, |value| value).span();
+            let message = format!("its default is taken: `{}`", clip(&default));
+            into.note(Effect::Changed, &Place { span, what }, message);
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Option<Value<'n>> {
+        self.section("Parameters", "parameters").and_then(|section| section.get(name))
+    }
+
+    /// What the value of `key` comes to.
+    pub fn get(&self, of: Option<Value<'n>>, key: &str) -> Resolved<'n> {
+        of.and_then(|of| of.get(key)).map_or(Resolved::Absent, |value| self.resolve(value))
+    }
+
+    /// The items of the list `key`, functions that give lists included.
+    pub fn items(&self, of: Option<Value<'n>>, key: &str) -> Result<Vec<Value<'n>>, String> {
+        let mut items = Vec::new();
+        match self.get(of, key) {
+            Resolved::Absent => {}
+            Resolved::Node(list) if list.is_list() => items.extend(list.items()),
+            Resolved::Node(one) => items.push(one),
+            Resolved::Unknown(what, _) => return Err(format!("`{key}` is {what}")),
+            Resolved::Text(_) | Resolved::Resource(_) => return Err(format!("`{key}` is not a list")),
+        }
+        Ok(items)
+    }
+
+    /// What `value` comes to.
+    pub fn resolve(&self, value: Value<'n>) -> Resolved<'n> {
+        if value.is_null() {
+            return Resolved::Absent;
+        }
+        if let Some(text) = value.text() {
+            return Resolved::Text(Cow::Borrowed(text));
+        }
+        let mut entries = value.entries();
+        let (Some((name, argument)), None) = (entries.next(), entries.next()) else {
+            return Resolved::Node(value);
+        };
+        let found = self.bounded(|| self.call(name, argument, value));
+        found.unwrap_or_else(|| Resolved::Unknown("too deep to work out".to_owned(), ""))
+    }
+
+    /// What `work` gives, unless it goes too deep or takes too long.
+    fn bounded<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        if self.steps.get() >= MAX_STEPS || self.depth.get() >= MAX_DEPTH {
+            return None;
+        }
+        self.steps.set(self.steps.get() + 1);
+        self.depth.set(self.depth.get() + 1);
+        let result = work();
+        self.depth.set(self.depth.get() - 1);
+        Some(result)
+    }
+}
+
+impl Resolved<'_> {
+    /// The text, absent counting as none. An error says what it is instead.
+    pub fn text(&self) -> Result<Option<&str>, String> {
+        match self {
+            Resolved::Absent => Ok(None),
+            Resolved::Text(text) => Ok(Some(text).map(|text| &**text).filter(|text| !text.is_empty())),
+            Resolved::Node(_) => Err("not a single value".to_owned()),
+            Resolved::Resource(name) => Err(format!("what resource `{name}` becomes")),
+            Resolved::Unknown(what, _) => Err(what.clone()),
+        }
+    }
+}
