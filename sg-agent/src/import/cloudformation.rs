@@ -15,10 +15,12 @@ use crate::policy::{
 const GROUP: &str = "AWS::EC2::SecurityGroup";
 const INGRESS: &str = "AWS::EC2::SecurityGroupIngress";
 const EGRESS: &str = "AWS::EC2::SecurityGroupEgress";
+/// Types of resources that are read.
+pub const KINDS: &[&str] = &[GROUP, INGRESS, EGRESS];
 
 /// Reads the groups of `template`.
 pub fn read(template: &Template<'_>, into: &mut Neutral) {
-    for resource in template.resources(|kind| [GROUP, INGRESS, EGRESS].contains(&kind), into) {
+    for resource in template.resources(|kind| KINDS.contains(&kind), into) {
         match resource.kind {
             GROUP => group(&resource, template, into),
             INGRESS => alone(&resource, Direction::Ingress, template, into),

@@ -11,10 +11,12 @@ use crate::policy::{document::clip, model::Remote};
 
 const GROUP: &str = "OS::Neutron::SecurityGroup";
 const RULE: &str = "OS::Neutron::SecurityGroupRule";
+/// Types of resources that are read.
+pub const KINDS: &[&str] = &[GROUP, RULE];
 
 /// Reads the groups of `template`.
 pub fn read(template: &Template<'_>, into: &mut Neutral) {
-    for resource in template.resources(|kind| [GROUP, RULE].contains(&kind), into) {
+    for resource in template.resources(|kind| KINDS.contains(&kind), into) {
         if resource.kind == GROUP {
             group(&resource, template, into);
         } else {

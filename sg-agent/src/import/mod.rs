@@ -72,7 +72,10 @@ pub fn import(files: &[PathBuf], from: From) -> Result<Imported, (Vec<Diagnostic
     for (number, path) in files.iter().enumerate() {
         read.input = number;
         let file = sources.add(path.display().to_string());
-        if let Err(fault) = one(path, from, file, &mut sources, &mut read) {
+        if let Err(mut fault) = one(path, from, file, &mut sources, &mut read) {
+            if path.extension().is_some_and(|extension| extension == "tf") {
+                fault.help("Terraform's own files are not read; take `terraform show -json`");
+            }
             report.extend([fault]);
         }
     }
@@ -98,10 +101,10 @@ fn one(
     into: &mut Neutral,
 ) -> Result<(), Diagnostic> {
     let text = source::read(path, file, sources)?;
-    let node = parse(&text, path, file)?;
+    let node = parse(&text, file)?;
     let root = Value::new(&node);
     let from = match from {
-        From::Auto => recognised(root).ok_or_else(|| unknown(root))?,
+        From::Auto => recognised(root).ok_or_else(|| nothing(root.span(), UNKNOWN))?,
         named => named,
     };
     match from {
@@ -113,9 +116,9 @@ fn one(
             let template = Template::new(root);
             heat::read(&template, into);
             cloudformation::read(&template, into);
-            template.assumptions(into);
+            template.leftovers(into);
         }
-        _ => return Err(unknown(root)),
+        _ => return Err(nothing(root.span(), "this is not what `--from` says")),
     }
     Ok(())
 }
@@ -131,7 +134,7 @@ fn recognised(root: Value<'_>) -> Option<From> {
 }
 
 /// JSON by its first character, else YAML.
-fn parse<'t>(text: &'t str, path: &Path, file: FileId) -> Result<Node<'t>, Diagnostic> {
+fn parse(text: &str, file: FileId) -> Result<Node<'_>, Diagnostic> {
     let json = text.trim_start().starts_with(['{', '[']);
     let yaml = |text| tree::parse(text, file, Dialect::Template);
     let read = match json {
@@ -141,21 +144,10 @@ fn parse<'t>(text: &'t str, path: &Path, file: FileId) -> Result<Node<'t>, Diagn
         }),
         false => yaml(text),
     };
-    match read {
-        Ok(Some(node)) => Ok(node),
-        Ok(None) => Err(nothing(Span { file, ..Span::default() }, "the file is empty")),
-        Err(mut fault) => {
-            if path.extension().is_some_and(|extension| extension == "tf") {
-                fault.help("Terraform's own files are not read; take `terraform show -json`");
-            }
-            Err(fault)
-        }
-    }
+    read?.ok_or_else(|| nothing(Span { file, ..Span::default() }, "the file is empty"))
 }
 
-fn unknown(root: Value<'_>) -> Diagnostic {
-    nothing(root.span(), "this is none of the formats that can be imported")
-}
+const UNKNOWN: &str = "this is none of the formats that can be imported";
 
 fn nothing(span: Span, message: &str) -> Diagnostic {
     let mut fault = Diagnostic::new(Code::Import, span, message);

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    cloudformation, heat,
     neutral::{Effect, Neutral, Place},
     value::Value,
 };
@@ -111,8 +112,15 @@ impl<'n> Template<'n> {
         found
     }
 
-    /// Notes the defaults that were taken.
-    pub fn assumptions(&self, into: &mut Neutral) {
+    /// Notes the defaults that were taken, and resources that nothing reads.
+    pub fn leftovers(&self, into: &mut Neutral) {
+        let read = |kind: &str| [heat::KINDS, cloudformation::KINDS].concat().contains(&kind);
+        for resource in self.resources(|kind| kind.contains("SecurityGroup"), &mut Neutral::default()) {
+            if !read(resource.kind) {
+                let message = format!("resources of type `{}` are not read", clip(resource.kind));
+                into.note(Effect::Dropped, &resource.place(resource.value, ""), message);
+            }
+        }
         for (name, default) in self.assumed.take() {
             let what = format!("parameter {name}");
             let span = self.parameter(name).map_or(self.root, |value| value).span();
