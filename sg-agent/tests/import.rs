@@ -104,7 +104,7 @@ fn unknown_addresses_match_nobody() {
     for (file, lists, groups) in [
         ("aws.json", &["pl-7"][..], &["sg-0f9"][..]),
         ("heat.yaml", &["partner"], &["bastion"]),
-        ("cloudformation.yaml", &["PartnerCidr", "pl-1"], &[]),
+        ("cloudformation.yaml", &["PartnerCidr", "pl-1"], &["shared"]),
     ] {
         let policy = imported(file);
         for list in lists {
@@ -176,6 +176,39 @@ fn many_rules_raise_the_quotas() {
     let policy = accepted(&policy, "many");
     assert_eq!((policy.settings.quotas.groups, policy.settings.quotas.rules_per_group), (101, 60));
     assert_eq!(policy.groups.len(), 101, "a name for each");
+}
+
+#[test]
+fn standard_input_is_a_file_too() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sg-agent"));
+    let input = fs::File::open("tests/import/cloudformation.json").expect("the input");
+    let run = command.args(["import", "-"]).stdin(input).output().expect("the binary runs");
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    assert_eq!(accepted(&text(&run.stdout), "-").groups, imported("cloudformation.json").groups);
+}
+
+#[test]
+fn names_of_one_file_mean_nothing_in_another() {
+    let group = |port: u16| {
+        format!(
+            "Parameters:\n  Net: {{Type: String}}\nResources:\n  Web:\n    Type: AWS::EC2::SecurityGroup\n    Properties:\n      \
+             SecurityGroupIngress:\n        - {{IpProtocol: tcp, FromPort: {port}, ToPort: {port}, CidrIp: !Ref Net}}\n        \
+             - {{IpProtocol: udp, FromPort: {port}, ToPort: {port}, SourceSecurityGroupId: !Ref Web}}\n"
+        )
+    };
+    let folder = TempDir::new().expect("a folder");
+    let paths = [1, 2].map(|port| {
+        let path = folder.path().join(format!("{port}.yaml"));
+        fs::write(&path, group(port)).expect("writable");
+        path.display().to_string()
+    });
+    let run = import(&[&paths[0], &paths[1]]);
+    let policy = accepted(&text(&run.stdout), "two");
+    assert_eq!(policy.groups.keys().collect::<Vec<_>>(), ["Web-Web", "Web-Web-2"]);
+    assert_eq!(policy.address_groups.len(), 2);
+    for (name, group) in &policy.groups {
+        assert_eq!(group.rules[1].remote, Remote::Group(name.clone()));
+    }
 }
 
 /// What an import of `content` prints on its two outputs, and its exit status.

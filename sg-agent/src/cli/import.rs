@@ -1,6 +1,11 @@
 //! `sg-agent import FILE...`.
 
-use std::{fs, io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -13,7 +18,7 @@ use crate::{
 /// Turn the security groups of another product into a policy file
 #[derive(Debug, clap::Args)]
 pub struct Import {
-    /// What other products print: JSON, or templates
+    /// What other products print: JSON, or templates; `-` is standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// What the files are
@@ -25,6 +30,14 @@ pub struct Import {
     /// Print JSON: the policy file and what was not carried over
     #[arg(long)]
     json: bool,
+}
+
+/// Writes beside and renames: whoever watches the file never sees half of it.
+fn whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    fs::write(&unfinished, text)?;
+    fs::rename(&unfinished, path)
 }
 
 #[derive(Serialize)]
@@ -64,7 +77,7 @@ impl Import {
             }
         };
         if let Some(path) = &self.output {
-            fs::write(path, &imported.policy).with_context(|| format!("writing {}", path.display()))?;
+            whole(path, &imported.policy).with_context(|| format!("writing {}", path.display()))?;
         }
         if self.json {
             self.report(&imported)?

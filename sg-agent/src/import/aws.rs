@@ -74,7 +74,15 @@ fn permissions(value: Value<'_>, direction: Direction, group: &str, place: &Plac
             match remote {
                 Ok(remote) => into.rule(
                     group,
-                    Rule { direction, matches: matches.clone(), remote, family: None, description, place },
+                    Rule {
+                        direction,
+                        matches: matches.clone(),
+                        remote,
+                        family: None,
+                        description,
+                        place,
+                        alone: false,
+                    },
                 ),
                 Err(why) => into.note(Effect::Dropped, &place, why),
             }
@@ -95,14 +103,21 @@ fn remote(item: &str, text: &str, place: &Place, into: &mut Neutral) -> Result<R
 
 fn traffic(value: Value<'_>) -> Result<Match, String> {
     let protocol = value.text_of("IpProtocol").ok_or("no `IpProtocol`")?;
-    let number = |key| parts::number(value.text_of(key));
-    permitted(protocol, number("FromPort")?, number("ToPort")?)
+    permitted(protocol, value.text_of("FromPort"), value.text_of("ToPort"))
 }
 
-/// What AWS means by a protocol and two numbers: only TCP, UDP and ICMP have any.
-pub fn permitted(protocol: &str, first: Option<u16>, last: Option<u16>) -> Result<Match, String> {
-    match parts::protocol(protocol)? {
-        protocol @ Some(1 | 6 | 17 | 58) => parts::traffic(protocol, first, last),
-        other => parts::traffic(other, None, None),
+/// What AWS means by a protocol and two numbers: only TCP, UDP and ICMP have any, and they must have them.
+pub fn permitted(protocol: &str, first: Option<&str>, last: Option<&str>) -> Result<Match, String> {
+    let protocol = parts::protocol(protocol)?;
+    let (first, last) = match protocol {
+        Some(1 | 6 | 17 | 58) if first.is_none() || last.is_none() => {
+            return Err("it has no ports, or no ICMP type".to_owned());
+        }
+        Some(1 | 6 | 17 | 58) => (parts::number(first)?, parts::number(last)?),
+        _ => (None, None),
+    };
+    match (protocol, first, last) {
+        (Some(6 | 17), None, _) => Err("-1 is not a port".to_owned()),
+        _ => parts::traffic(protocol, first, last),
     }
 }

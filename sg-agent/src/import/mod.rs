@@ -23,7 +23,7 @@ use template::Template;
 use value::Value;
 
 use crate::policy::{
-    Code, Diagnostic, FileId, Sources, Span,
+    Code, Diagnostic, FileId, Severity, Sources, Span,
     diagnostic::Report,
     document::{
         dialect::Dialect,
@@ -71,7 +71,8 @@ pub fn import(files: &[PathBuf], from: From) -> Result<Imported, (Vec<Diagnostic
     let mut report = Report::default();
     for (number, path) in files.iter().enumerate() {
         read.input = number;
-        let file = sources.add(path.display().to_string());
+        read.stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let file = sources.add(name(path));
         if let Err(mut fault) = one(path, from, file, &mut sources, &mut read) {
             if path.extension().is_some_and(|extension| extension == "tf") {
                 fault.help("Terraform's own files are not read; take `terraform show -json`");
@@ -87,10 +88,22 @@ pub fn import(files: &[PathBuf], from: From) -> Result<Imported, (Vec<Diagnostic
         return Err((report.into_sorted(), sources));
     }
     read.close();
+    read.notes.sort_by_key(|note| note.place.span);
     let head = head(files, &read, &sources);
     let rules = read.groups.iter().map(|group| group.rules.len()).sum();
     let policy = write::policy(&read, &head);
+    if let Some(fault) = refused(&policy) {
+        return Err((vec![fault], sources));
+    }
     Ok(Imported { policy, groups: read.groups.len(), rules, notes: read.notes, sources })
+}
+
+/// Why `check` would refuse the result, such as its size.
+fn refused(policy: &str) -> Option<Diagnostic> {
+    let loaded = crate::policy::parse_str(policy, "the result");
+    let fault = loaded.diagnostics.into_iter().find(|one| one.severity() == Severity::Error)?;
+    let message = format!("the policy file that it makes would be refused: {}", fault.message);
+    Some(Diagnostic::new(Code::Import, Span::whole(FileId::default()), message))
 }
 
 fn one(
@@ -100,7 +113,10 @@ fn one(
     sources: &mut Sources,
     into: &mut Neutral,
 ) -> Result<(), Diagnostic> {
-    let text = source::read(path, file, sources)?;
+    let text = match path == Path::new("-") {
+        true => source::read_stdin(file, sources)?,
+        false => source::read(path, file, sources)?,
+    };
     let node = parse(&text, file)?;
     let root = Value::new(&node);
     let from = match from {
@@ -158,9 +174,14 @@ fn nothing(span: Span, message: &str) -> Diagnostic {
     fault
 }
 
+/// What messages call an input.
+fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}
+
 /// The comment above the policy file.
 fn head(files: &[PathBuf], read: &Neutral, sources: &Sources) -> Vec<String> {
-    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    let names: Vec<String> = files.iter().map(|path| name(path)).collect();
     let mut lines = vec![format!("Made by `sg-agent import` from {}.", names.join(", "))];
     if !read.notes.is_empty() {
         lines.push(String::new());

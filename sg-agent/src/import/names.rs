@@ -24,29 +24,39 @@ pub fn unique(wanted: &[Wanted<'_>], fallback: &str) -> Vec<String> {
     }
     let mut taken: BTreeSet<String> =
         times.iter().filter(|(_, times)| **times == 1).map(|(name, _)| (*name).to_owned()).collect();
+    let mut next = BTreeMap::new();
     plain
         .iter()
         .zip(wanted)
         .map(|(name, one)| match times.get(name.as_str()) {
             Some(1) => name.clone(),
-            _ => free(name, one.qualifier, &mut taken),
+            _ => free(name, one.qualifier, &mut taken, &mut next),
         })
         .collect()
 }
 
-/// `name-qualifier`, or that with a number.
-fn free(name: &str, qualifier: &str, taken: &mut BTreeSet<String>) -> String {
+/// `name-qualifier`, or that with a number; `next` has the first that may be free.
+fn free(
+    name: &str,
+    qualifier: &str,
+    taken: &mut BTreeSet<String>,
+    next: &mut BTreeMap<String, usize>,
+) -> String {
     let base = match qualifier {
         "" => name.to_owned(),
         _ => valid(&format!("{}-{qualifier}", shortened(name, MAX_NAME / 2)), name),
     };
-    let numbered = (2..).map(|number| format!("{}-{number}", shortened(&base, MAX_NAME - 12)));
-    for candidate in std::iter::once(base.clone()).chain(numbered) {
+    let number = next.entry(base.clone()).or_insert(1);
+    loop {
+        let candidate = match *number {
+            1 => base.clone(),
+            number => format!("{}-{number}", shortened(&base, MAX_NAME - 12)),
+        };
+        *number += 1;
         if taken.insert(candidate.clone()) {
             return candidate;
         }
     }
-    base
 }
 
 /// The nearest name that the policy language takes.

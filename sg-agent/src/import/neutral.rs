@@ -2,7 +2,7 @@
 //!
 //! A reader only ever narrows: what it cannot carry over is left out and noted, never widened to "any".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::policy::{
     Span,
@@ -90,6 +90,8 @@ pub struct Rule {
     pub description: String,
     /// Where it comes from.
     pub place: Place,
+    /// Whether the source has it as a thing of its own, which a comment then names.
+    pub alone: bool,
 }
 
 /// A list of addresses that the source names.
@@ -114,7 +116,13 @@ pub struct Neutral {
     pub notes: Vec<Note>,
     /// Which input is being read: names that mean something in one file only are kept apart by it.
     pub input: usize,
+    /// Name of that input without folder and ending.
+    pub stem: String,
     index: BTreeMap<String, usize>,
+    /// Names that several groups have: whoever refers to them means nobody.
+    ambiguous: BTreeSet<String>,
+    listed: BTreeSet<String>,
+    said: BTreeSet<String>,
 }
 
 /// Between the number of an input and a name in it; no name of any source has it.
@@ -126,6 +134,11 @@ impl Neutral {
         format!("{}{BETWEEN}{name}", self.input)
     }
 
+    /// The key of a group that only a deployment knows; `name` is for the reader.
+    pub fn unknown(&self, name: &str) -> String {
+        format!("{}{BETWEEN}?{BETWEEN}{name}", self.input)
+    }
+
     /// Adds a note.
     pub fn note(&mut self, effect: Effect, place: &Place, message: impl Into<String>) {
         self.notes.push(Note { effect, place: place.clone(), message: message.into() });
@@ -134,7 +147,7 @@ impl Neutral {
     /// Adds a note unless the same has been said before, wherever.
     pub fn note_once(&mut self, effect: Effect, place: &Place, message: impl Into<String>) {
         let message = message.into();
-        if !self.notes.iter().any(|note| note.message == message) {
+        if self.said.insert(message.clone()) {
             self.note(effect, place, message);
         }
     }
@@ -146,10 +159,28 @@ impl Neutral {
         self.groups[at].rules.splice(0..0, before.rules);
     }
 
-    /// Another key of the group `key`, unless a group has it already.
+    /// Another key of the group `key`. One that another group has, too, is nobody's.
     pub fn alias(&mut self, key: &str, alias: &str) {
         let at = self.position(key);
-        self.index.entry(alias.to_owned()).or_insert(at);
+        if self.ambiguous.contains(alias) {
+            return;
+        }
+        if *self.index.entry(alias.to_owned()).or_insert(at) != at {
+            self.index.remove(alias);
+            self.ambiguous.insert(alias.to_owned());
+        }
+    }
+
+    /// Makes sure that there is a group for a rule of its own; one that is not in the input is noted.
+    pub fn adopt(&mut self, key: &str, place: &Place) {
+        if self.has(key) {
+            return;
+        }
+        let group = self.group(key);
+        group.origin = "not in the input, which only adds rules to it".to_owned();
+        let message =
+            format!("group `{}` itself is not in the input; its other rules are missing", group.name);
+        self.note(Effect::Incomplete, place, message);
     }
 
     /// Whether there is a group `key`.
@@ -194,16 +225,26 @@ impl Neutral {
         self.group(key).rules.push(rule);
     }
 
-    /// A remote whose addresses the input does not hold: an empty list to be filled in.
-    pub fn unknown_addresses(&mut self, name: &str, what: &str, place: &Place) -> Remote {
-        if !self.lists.iter().any(|list| list.key == name) {
+    /// A remote whose addresses the input does not hold: an empty list to be filled in. `id` is the source's name for it,
+    /// `what` what it is.
+    pub fn unknown_addresses(&mut self, id: &str, what: &str, place: &Place) -> Remote {
+        self.unknown_list(id, id, what, place)
+    }
+
+    /// The same for one that only this input knows by that name.
+    pub fn unknown_here(&mut self, name: &str, what: &str, place: &Place) -> Remote {
+        self.unknown_list(&self.scoped(name), name, what, place)
+    }
+
+    fn unknown_list(&mut self, key: &str, name: &str, what: &str, place: &Place) -> Remote {
+        if self.listed.insert(key.to_owned()) {
             let description = format!("{what}; fill in its addresses");
-            self.lists.push(List { key: name.to_owned(), name: name.to_owned(), description });
+            self.lists.push(List { key: key.to_owned(), name: name.to_owned(), description });
             let message =
-                format!("the addresses of {what} are not in the input; fill in address group `{name}`");
+                format!("{what}: its addresses are not in the input; fill in address group `{name}`");
             self.note(Effect::Incomplete, place, message);
         }
-        Remote::AddressGroup(name.to_owned())
+        Remote::AddressGroup(key.to_owned())
     }
 
     /// Makes a group of every reference that found none, empty, so that it matches nobody.

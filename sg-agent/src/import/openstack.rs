@@ -15,13 +15,9 @@ use crate::policy::{
 pub fn recognises(root: Value<'_>) -> bool {
     let columns = ["IP Protocol", "Security Group", "Name"];
     match root.is_list() {
-        true => root.items().next().is_some_and(|row| columns.iter().any(|key| has(row, key))),
-        false => has(root, "rules") && has(root, "id"),
+        true => root.items().next().is_some_and(|row| columns.iter().any(|key| row.has(key))),
+        false => root.has("rules") && root.has("id"),
     }
-}
-
-fn has(row: Value<'_>, column: &str) -> bool {
-    row.entries().any(|(key, _)| key == column)
 }
 
 /// Reads the rules, or the names, of `root`.
@@ -31,7 +27,7 @@ pub fn read(root: Value<'_>, into: &mut Neutral) -> Result<(), Diagnostic> {
         return Ok(());
     }
     for row in root.items() {
-        match has(row, "IP Protocol") {
+        match row.has("IP Protocol") {
             true => listed(row, into)?,
             false => named(row, into),
         }
@@ -59,9 +55,13 @@ fn listed(row: Value<'_>, into: &mut Neutral) -> Result<(), Diagnostic> {
         return Err(fault);
     };
     // A listing of one group has no column for it.
-    let group = row.text_of("Security Group").unwrap_or("imported");
-    if !into.has(group) {
-        into.group(group).origin = format!("OpenStack security group {group}");
+    let group = match row.text_of("Security Group") {
+        Some(group) => group.to_owned(),
+        None => into.scoped(&into.stem),
+    };
+    if !into.has(&group) {
+        let named = into.group(&group);
+        named.origin = format!("OpenStack security group {}", named.name);
     }
     let protocol = row.text_of("IP Protocol").unwrap_or_default();
     let range = row.text_of("Port Range").unwrap_or_default();
@@ -80,7 +80,7 @@ fn listed(row: Value<'_>, into: &mut Neutral) -> Result<(), Diagnostic> {
     };
     if let Some(rule) = raw.rule(&place, into) {
         hidden_zero(&rule, &place, into);
-        into.rule(group, rule);
+        into.rule(&group, Rule { alone: true, ..rule });
     }
     Ok(())
 }
@@ -210,7 +210,8 @@ impl<'a> Raw<'a> {
         let matches = parts::traffic(protocol, parts::number(self.first)?, self.last_number(protocol)?)?;
         let remote = self.remote(place, family, into)?;
         let description = self.description.to_owned();
-        Ok(Rule { direction, matches, remote, family: Some(family), description, place: place.clone() })
+        let place = place.clone();
+        Ok(Rule { direction, matches, remote, family: Some(family), description, place, alone: false })
     }
 
     /// A range with one end given is that port; ICMP's second number is the code.
@@ -247,5 +248,6 @@ pub fn default_egress(place: &Place) -> [Rule; 2] {
         family: Some(family),
         description: "Neutron's default rule".to_owned(),
         place: place.clone(),
+        alone: false,
     })
 }

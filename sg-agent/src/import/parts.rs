@@ -47,7 +47,7 @@ pub fn protocol(text: &str) -> Result<Option<u8>, String> {
 /// A number, where there is one; `-1` stands for none.
 pub fn number(text: Option<&str>) -> Result<Option<u16>, String> {
     match text {
-        None | Some("" | "-1") => Ok(None),
+        None | Some("-1") => Ok(None),
         Some(text) => match text.parse() {
             Ok(number) => Ok(Some(number)),
             Err(_) => Err(format!("`{}` is not a number from 0 to 65535", clip(text))),

@@ -3,15 +3,19 @@
 
 mod conditions;
 mod functions;
+mod site;
 
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
+    collections::BTreeMap,
 };
+
+pub use site::{Site, reference};
 
 use super::{
     cloudformation, heat,
-    neutral::{Effect, Neutral, Place},
+    neutral::{Effect, Group, Neutral, Place},
     value::Value,
 };
 use crate::policy::document::clip;
@@ -24,10 +28,12 @@ const MAX_DEPTH: u32 = 64;
 /// A template.
 pub struct Template<'n> {
     root: Value<'n>,
+    parameters: BTreeMap<&'n str, Value<'n>>,
+    resources: BTreeMap<&'n str, Value<'n>>,
     steps: Cell<u32>,
     depth: Cell<u32>,
     /// Parameters whose default was taken, with that default.
-    assumed: RefCell<Vec<(&'n str, String)>>,
+    assumed: RefCell<BTreeMap<&'n str, &'n str>>,
 }
 
 /// What a value comes to.
@@ -69,23 +75,43 @@ impl Resource<'_> {
 impl<'n> Template<'n> {
     /// Whether `root` is a template.
     pub fn recognises(root: Value<'_>) -> bool {
-        root.either(&["Resources", "resources"]).is_some_and(Value::is_map)
+        root.either(RESOURCES).is_some_and(Value::is_map)
     }
 
     /// The template `root`.
     pub fn new(root: Value<'n>) -> Self {
-        Self { root, steps: Cell::new(0), depth: Cell::new(0), assumed: RefCell::default() }
+        let named = |keys| entries(root, keys).collect();
+        Self {
+            root,
+            parameters: named(PARAMETERS),
+            resources: named(RESOURCES),
+            steps: Cell::new(0),
+            depth: Cell::new(0),
+            assumed: RefCell::default(),
+        }
     }
 
-    fn section(&self, cfn: &str, heat: &str) -> Option<Value<'n>> {
-        self.root.either(&[cfn, heat])
+    /// Puts the group that `resource` is into `into`; gives its key.
+    pub fn group(&self, resource: &Resource<'n>, keys: [&str; 2], into: &mut Neutral) -> String {
+        let text = |key| self.get(resource.properties, key).text().ok().flatten().map(str::to_owned);
+        let [name, description] = keys.map(text);
+        let key = into.scoped(resource.name);
+        let name = name.filter(|name| !name.is_empty());
+        let mut group = Group::new(&key, name.as_deref().unwrap_or(resource.name));
+        group.qualifier = resource.name.to_owned();
+        group.description = description.unwrap_or_default();
+        group.origin = format!("resource {} ({})", resource.name, resource.kind);
+        into.define(group);
+        if let Some(name) = name {
+            into.alias(&key, &name);
+        }
+        key
     }
 
     /// Resources that are there; those whose condition is false or unknown are noted.
     pub fn resources(&self, wanted: fn(&str) -> bool, into: &mut Neutral) -> Vec<Resource<'n>> {
-        let all = self.section("Resources", "resources").into_iter().flat_map(Value::entries);
         let mut found = Vec::new();
-        for (name, value) in all {
+        for (name, value) in entries(self.root, RESOURCES) {
             let kind = value.either(&["Type", "type"]).and_then(Value::text).unwrap_or_default();
             if !wanted(kind) {
                 continue;
@@ -121,16 +147,19 @@ impl<'n> Template<'n> {
                 into.note(Effect::Dropped, &resource.place(resource.value, ""), message);
             }
         }
+        for (name, value) in entries(self.root, RESOURCES).filter(|(name, _)| name.starts_with("Fn::")) {
+            let place = Place { span: value.span(), what: name.to_owned() };
+            into.note(Effect::Dropped, &place, "resources that a function makes are not worked out");
+        }
         for (name, default) in self.assumed.take() {
             let what = format!("parameter {name}");
-            let span = self.parameter(name).map_or(self.root, |value| value).span();
-            let message = format!("its default is taken: `{}`", clip(&default));
+            let span = self.parameters.get(name).unwrap_or(&self.root).span();
+            let message = match default {
+                "" => "its default is taken, which is empty".to_owned(),
+                default => format!("its default is taken: `{}`", clip(default)),
+            };
             into.note(Effect::Changed, &Place { span, what }, message);
         }
-    }
-
-    fn parameter(&self, name: &str) -> Option<Value<'n>> {
-        self.section("Parameters", "parameters").and_then(|section| section.get(name))
     }
 
     /// What the value of `key` comes to.
@@ -180,12 +209,21 @@ impl<'n> Template<'n> {
     }
 }
 
+const RESOURCES: &[&str] = &["Resources", "resources"];
+const PARAMETERS: &[&str] = &["Parameters", "parameters"];
+const CONDITIONS: &[&str] = &["Conditions", "conditions"];
+
+/// The entries of a section, as either kind of template calls it.
+fn entries<'n>(root: Value<'n>, keys: &[&str]) -> impl Iterator<Item = (&'n str, Value<'n>)> {
+    root.either(keys).into_iter().flat_map(Value::entries)
+}
+
 impl Resolved<'_> {
     /// The text, absent counting as none. An error says what it is instead.
     pub fn text(&self) -> Result<Option<&str>, String> {
         match self {
             Resolved::Absent => Ok(None),
-            Resolved::Text(text) => Ok(Some(text).map(|text| &**text).filter(|text| !text.is_empty())),
+            Resolved::Text(text) => Ok(Some(text)),
             Resolved::Node(_) => Err("not a single value".to_owned()),
             Resolved::Resource(name) => Err(format!("what resource `{name}` becomes")),
             Resolved::Unknown(what, _) => Err(what.clone()),

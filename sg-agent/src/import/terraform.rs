@@ -4,9 +4,14 @@
 
 mod aws;
 mod openstack;
+mod references;
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use references::{Scope, without_indexes};
 
 use super::{
-    neutral::{Effect, Neutral, Place},
+    neutral::{Effect, Group, Neutral, Place},
     value::Value,
 };
 use crate::policy::document::clip;
@@ -20,7 +25,6 @@ pub fn recognises(root: Value<'_>) -> bool {
 }
 
 /// A resource with what its configuration says.
-#[derive(Clone, Copy)]
 struct Resource<'n> {
     /// `module.a.aws_security_group.web[0]`.
     address: &'n str,
@@ -28,6 +32,8 @@ struct Resource<'n> {
     values: Value<'n>,
     /// The expressions of its arguments; a state has none.
     expressions: Option<Value<'n>>,
+    /// The module that it is in.
+    scope: Rc<Scope<'n>>,
 }
 
 impl<'n> Resource<'n> {
@@ -36,36 +42,60 @@ impl<'n> Resource<'n> {
         Place { span: self.values.span(), what: format!("{}{blank}{part}", self.address) }
     }
 
-    /// `module.a.`, as the addresses of its neighbours start.
-    fn module(&self) -> &'n str {
-        let end = self.address.find(&format!("{}.", self.kind)).unwrap_or(0);
-        &self.address[..end]
-    }
-
-    /// What the argument `key` refers to, as an address in the same module without its attribute.
-    fn refers_to(&self, key: &str) -> Option<String> {
-        let references = self.expressions?.at(&[key, "references"])?;
-        // The list goes from the whole reference to its beginning: `x.y.id`, `x.y`.
-        let last = references.items().filter_map(Value::text).find(|text| text.split('.').count() == 2)?;
-        Some(format!("{}{last}", self.module()))
+    /// Whether a plan does not know the argument `key` yet: it leaves it out, where null is what it knows.
+    fn is_unknown(&self, key: &str) -> bool {
+        !self.values.has(key) && self.expressions.is_some_and(|all| all.has(key))
     }
 
     /// The key of the group that the argument `key` names.
     fn group(&self, key: &str, into: &Neutral) -> Option<String> {
-        match self.values.text_of(key) {
-            Some(id) => Some(id.to_owned()),
-            None => self.refers_to(key).map(|address| into.scoped(&address)),
+        if let Some(id) = self.values.text_of(key) {
+            return Some(id.to_owned());
         }
+        let expression = self.expressions?.get(key)?;
+        match self.scope.resource(expression) {
+            Some(address) => Some(into.scoped(&address)),
+            None => self.is_unknown(key).then(|| into.unknown(&format!("{key} of {}", self.address))),
+        }
+    }
+
+    /// The key of the group that a rule belongs to; without one it is noted.
+    fn owner(&self, into: &mut Neutral) -> Option<String> {
+        let place = self.place("");
+        let key = self.group("security_group_id", into);
+        match &key {
+            Some(key) => into.adopt(key, &place),
+            None => into.note(Effect::Dropped, &place, "its group is not known"),
+        }
+        key
+    }
+
+    /// Puts the group that it is into `into`, under every key that refers to it; gives the first.
+    fn define(&self, name: &str, qualifier: &str, stateful: bool, into: &mut Neutral) -> String {
+        let local = into.scoped(self.address);
+        let key = self.values.text_of("id").map_or_else(|| local.clone(), str::to_owned);
+        let mut group = Group::new(&key, name);
+        group.qualifier = qualifier.to_owned();
+        group.description = self.values.text_of("description").unwrap_or_default().to_owned();
+        group.origin = self.address.to_owned();
+        group.stateful = stateful;
+        into.define(group);
+        into.alias(&key, &local);
+        let plain = into.scoped(&without_indexes(self.address));
+        if plain != local {
+            into.alias(&key, &plain);
+        }
+        key
     }
 }
 
 /// Reads the resources of `root`.
 pub fn read(root: Value<'_>, into: &mut Neutral) {
     let Some(values) = root.either(&["planned_values", "values"]) else { return };
-    let configuration = root.at(&["configuration", "root_module"]);
+    let scope = Rc::new(Scope::root(root.at(&["configuration", "root_module"])));
     let mut resources = Vec::new();
     if let Some(module) = values.get("root_module") {
-        collect(module, configuration, &mut resources);
+        collect(module, &scope, &mut resources);
     }
     // Groups first: a rule may stand before its group.
     for resource in &resources {
@@ -99,7 +129,11 @@ fn of_openstack(kind: &str, name: &str) -> bool {
 }
 
 /// The resources of a module and of those below it.
-fn collect<'n>(module: Value<'n>, configuration: Option<Value<'n>>, found: &mut Vec<Resource<'n>>) {
+fn collect<'n>(module: Value<'n>, scope: &Rc<Scope<'n>>, found: &mut Vec<Resource<'n>>) {
+    let configured: BTreeMap<(&str, &str), Value<'n>> = scope
+        .configuration()
+        .filter_map(|one| Some(((one.text_of("type")?, one.text_of("name")?), one.get("expressions")?)))
+        .collect();
     for value in module.items_of("resources") {
         let (Some(kind), Some(values)) = (value.text_of("type"), value.get("values")) else { continue };
         if value.text_of("mode") == Some("data") {
@@ -107,21 +141,12 @@ fn collect<'n>(module: Value<'n>, configuration: Option<Value<'n>>, found: &mut 
         }
         let name = value.text_of("name").unwrap_or_default();
         let address = value.text_of("address").unwrap_or(name);
-        let configured = configuration.into_iter().flat_map(|module| module.items_of("resources"));
-        let expressions = configured
-            .filter(|other| other.text_of("type") == Some(kind) && other.text_of("name") == Some(name))
-            .find_map(|other| other.get("expressions"));
-        found.push(Resource { address, kind, values, expressions });
+        let expressions = configured.get(&(kind, name)).copied();
+        found.push(Resource { address, kind, values, expressions, scope: scope.clone() });
     }
     for child in module.items_of("child_modules") {
-        let address = child.text_of("address").unwrap_or_default();
-        let call = address.rsplit('.').next().unwrap_or_default().split('[').next().unwrap_or_default();
-        let inner = configuration.and_then(|module| module.at(&["module_calls", call, "module"]));
-        collect(child, inner, found);
+        let address = without_indexes(child.text_of("address").unwrap_or_default());
+        let call = address.rsplit('.').next().unwrap_or_default();
+        collect(child, &Rc::new(Scope::inside(scope, call)), found);
     }
-}
-
-/// The address of a resource without the index of `count` or `for_each`, which references do not have.
-fn without_index(address: &str) -> &str {
-    address.split('[').next().unwrap_or(address)
 }

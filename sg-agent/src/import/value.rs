@@ -22,6 +22,11 @@ impl<'n> Value<'n> {
         self.entries().find(|(name, value)| *name == key && !value.is_null()).map(|(_, value)| value)
     }
 
+    /// Whether this is a mapping that has `key`, be it null.
+    pub fn has(self, key: &str) -> bool {
+        self.entries().any(|(name, _)| name == key)
+    }
+
     /// The first value there is under one of `keys`.
     pub fn either(self, keys: &[&str]) -> Option<Value<'n>> {
         keys.iter().find_map(|key| self.get(key))

@@ -7,7 +7,8 @@ use super::{
     neutral::{Group, Neutral, Rule},
 };
 use crate::policy::{
-    model::{Family, Match, PortRange, Quotas, Remote},
+    language::{DIRECTIONS, ETHERTYPES, word},
+    model::{Match, PortRange, Quotas, Remote},
     render::printable,
     validate::{is_unprintable, protocol_name},
 };
@@ -109,7 +110,8 @@ fn group(group: &Group, name: &str, read: &Neutral, names: &Names<'_>, out: &mut
     }
     out.push_str("    rules:\n");
     for rule in &group.rules {
-        let _ = writeln!(out, "      - {}", self::rule(rule, names.remote(&rule.remote, read)));
+        let origin = if rule.alone { format!(" # {}", printable(&rule.place.what)) } else { String::new() };
+        let _ = writeln!(out, "      - {}{origin}", self::rule(rule, names.remote(&rule.remote, read)));
     }
 }
 
@@ -118,20 +120,14 @@ fn rule(rule: &Rule, remote: Option<String>) -> String {
     if !rule.description.is_empty() {
         keys.push(format!("description: {}", quoted(&rule.description)));
     }
-    keys.push(format!("direction: {}", word(rule.direction)));
+    keys.push(format!("direction: {}", word(DIRECTIONS, &rule.direction)));
     keys.extend(matches(&rule.matches));
     let implied = matches!(rule.remote, Remote::Prefix(_));
     keys.extend(remote.map(|remote| format!("remote: {}", quoted(&remote))));
     if let Some(family) = rule.family.filter(|_| !implied && !is_icmp(&rule.matches)) {
-        keys.push(format!("ethertype: {}", if family == Family::Ipv4 { "ipv4" } else { "ipv6" }));
+        keys.push(format!("ethertype: {}", word(ETHERTYPES, &family)));
     }
     format!("{{{}}}", keys.join(", "))
-}
-
-fn word(direction: crate::policy::model::Direction) -> &'static str {
-    use crate::policy::{language::DIRECTIONS, model::Direction};
-    let found = DIRECTIONS.iter().find(|(_, known)| *known == direction);
-    found.map_or(if direction == Direction::Ingress { "ingress" } else { "egress" }, |(word, _)| word)
 }
 
 /// ICMP belongs to one family by itself.

@@ -4,6 +4,7 @@
 //! and the [schema](super::schema) everything, so that none of them can say something else.
 
 mod forms;
+mod settings;
 mod tables;
 mod words;
 
@@ -15,12 +16,13 @@ pub use forms::{
     ADDRESS, DURATION, ICMP_TYPE, INTERFACE_NAME, MAC, NAME, PATH, PORT, PREFIX, REMOTE, TIME, choice,
     number, protocol,
 };
+pub use settings::{CONNTRACK, LIMITS, QUOTAS, SETTINGS, TIMEOUTS};
 pub use tables::{
-    ADDRESS_GROUP, BYTE, CONNTRACK, DEFAULT_POLICY, DOCUMENT, GROUP, ICMP, INTERFACE, LIMITS, PAIR, PRIORITY,
-    QUOTAS, RULE, SETTINGS, TIMEOUTS,
+    ADDRESS_GROUP, BYTE, DEFAULT_POLICY, DOCUMENT, GROUP, ICMP, INTERFACE, PAIR, PRIORITY, RULE,
 };
 pub use words::{
     ACTIONS, CHANGES, DIRECTIONS, ETHERTYPES, HOOKS, LINK_LOCAL, PICKUP, PROTOCOLS, ROLES, protocol_names,
+    word,
 };
 
 /// Longest name of a group, address group or zone, in bytes.

@@ -1,6 +1,6 @@
 //! Conditions: whether a resource is there, which branch a choice takes.
 
-use super::{Resolved, Template};
+use super::{CONDITIONS, Resolved, Template};
 use crate::import::value::Value;
 
 impl<'n> Template<'n> {
@@ -18,7 +18,7 @@ impl<'n> Template<'n> {
     }
 
     fn named_condition(&self, name: &str) -> Option<bool> {
-        let value = self.section("Conditions", "conditions")?.get(name)?;
+        let value = self.root.either(CONDITIONS)?.get(name)?;
         self.bounded(|| self.condition(value)).flatten()
     }
 

@@ -29,6 +29,11 @@ const HEAT_FUNCTIONS: &[&str] = &[
     "str_join",
 ];
 
+/// What has no name that would say something to the reader.
+fn unknown<'n>(what: impl Into<String>) -> Resolved<'n> {
+    Resolved::Unknown(what.into(), "")
+}
+
 impl<'n> Template<'n> {
     /// What the function `name` gives; a mapping with one key of another name is itself.
     pub(super) fn call(&self, name: &'n str, argument: Value<'n>, whole: Value<'n>) -> Resolved<'n> {
@@ -40,7 +45,8 @@ impl<'n> Template<'n> {
             "Fn::If" | "if" => self.choose(argument),
             "Fn::FindInMap" => self.find_in_map(argument),
             _ if name.starts_with("Fn::") || HEAT_FUNCTIONS.contains(&name) => {
-                Resolved::Unknown(format!("what `{name}` gives"), "")
+                // The name of an export or a file says something to the reader.
+                Resolved::Unknown(format!("what `{name}` gives"), argument.text().unwrap_or_default())
             }
             _ => Resolved::Node(whole),
         }
@@ -49,16 +55,15 @@ impl<'n> Template<'n> {
     fn reference(&self, argument: Value<'n>) -> Resolved<'n> {
         // `get_param: [NAME, PATH...]` looks into a parameter's value.
         let Some(name) = argument.text() else {
-            return Resolved::Unknown("part of a parameter".to_owned(), "");
+            return unknown("part of a parameter");
         };
         if name == "AWS::NoValue" {
             return Resolved::Absent;
         }
-        if let Some(parameter) = self.parameter(name) {
-            return self.default(name, parameter);
+        if let Some((name, parameter)) = self.parameters.get_key_value(name) {
+            return self.default(name, *parameter);
         }
-        let resources = self.section("Resources", "resources");
-        match resources.is_some_and(|all| all.get(name).is_some()) {
+        match self.resources.contains_key(name) {
             true => Resolved::Resource(name),
             false => Resolved::Unknown(format!("`{}`, which only the deployment knows", clip(name)), name),
         }
@@ -73,11 +78,7 @@ impl<'n> Template<'n> {
             Some(value) if !stored => {
                 if let Some(text) = value.text() {
                     self.assume(name, text);
-                    return if text.is_empty() {
-                        Resolved::Absent
-                    } else {
-                        Resolved::Text(Cow::Borrowed(text))
-                    };
+                    return Resolved::Text(Cow::Borrowed(text));
                 }
                 self.assume(name, "a list");
                 Resolved::Node(value)
@@ -86,11 +87,8 @@ impl<'n> Template<'n> {
         }
     }
 
-    fn assume(&self, name: &'n str, default: &str) {
-        let mut assumed = self.assumed.borrow_mut();
-        if !assumed.iter().any(|(known, _)| *known == name) {
-            assumed.push((name, default.to_owned()));
-        }
+    fn assume(&self, name: &'n str, default: &'n str) {
+        self.assumed.borrow_mut().insert(name, default);
     }
 
     fn attribute(&self, argument: Value<'n>) -> Resolved<'n> {
@@ -98,11 +96,9 @@ impl<'n> Template<'n> {
             Some(dotted) => dotted.split('.').next(),
             None => argument.items().next().and_then(Value::text),
         };
-        let resources = self.section("Resources", "resources");
-        let found = name.filter(|name| resources.is_some_and(|all| all.get(name).is_some()));
-        match found {
+        match name.filter(|name| self.resources.contains_key(name)) {
             Some(name) => Resolved::Resource(name),
-            None => Resolved::Unknown("an attribute of what the template does not hold".to_owned(), ""),
+            None => unknown("an attribute of what the template does not hold"),
         }
     }
 
@@ -113,7 +109,7 @@ impl<'n> Template<'n> {
             Some(text) => (Some(text), None),
             None => (parts.next().and_then(Value::text), parts.next()),
         };
-        let Some(mut rest) = text else { return Resolved::Unknown("what `Fn::Sub` gives".to_owned(), "") };
+        let Some(mut rest) = text else { return unknown("what `Fn::Sub` gives") };
         let mut out = String::new();
         while let Some((before, after)) = rest.split_once("${") {
             let Some((name, tail)) = after.split_once('}') else { break };
@@ -124,25 +120,16 @@ impl<'n> Template<'n> {
                 continue;
             }
             let given = own.and_then(|own| own.get(name)).map(|value| self.resolve(value));
-            match given.or_else(|| self.parameter(name).map(|value| self.default_of(name, value))) {
+            let parameter = self.parameters.get_key_value(name);
+            match given.or_else(|| parameter.map(|(name, value)| self.default(name, *value))) {
                 Some(Resolved::Text(text)) if out.len() + text.len() <= MAX_TEXT => out.push_str(&text),
                 _ => {
-                    return Resolved::Unknown(
-                        format!("`{}`, which only the deployment knows", clip(name)),
-                        name,
-                    );
+                    return unknown(format!("a text with `{}`, which only the deployment knows", clip(name)));
                 }
             }
         }
         out.push_str(rest);
         Resolved::Text(Cow::Owned(out))
-    }
-
-    /// The default of a parameter whose name is part of a longer text.
-    fn default_of(&self, name: &str, value: Value<'n>) -> Resolved<'n> {
-        let section = self.section("Parameters", "parameters");
-        let known = section.into_iter().flat_map(Value::entries).find(|(key, _)| *key == name);
-        known.map_or(Resolved::Absent, |(name, _)| self.default(name, value))
     }
 
     fn join(&self, argument: Value<'n>) -> Resolved<'n> {
@@ -151,12 +138,12 @@ impl<'n> Template<'n> {
         let mut out = String::new();
         for (index, item) in parts.next().into_iter().flat_map(Value::items).enumerate() {
             let Resolved::Text(text) = self.resolve(item) else {
-                return Resolved::Unknown("a text with parts that only the deployment knows".to_owned(), "");
+                return unknown("a text with parts that only the deployment knows");
             };
             out.push_str(if index == 0 { "" } else { between });
             out.push_str(&text);
             if out.len() > MAX_TEXT {
-                return Resolved::Unknown("a text that is too long".to_owned(), "");
+                return unknown("a text that is too long");
             }
         }
         Resolved::Text(Cow::Owned(out))
@@ -168,22 +155,19 @@ impl<'n> Template<'n> {
         let branch = match verdict {
             Some(true) => branches.get(1),
             Some(false) => branches.get(2),
-            None => return Resolved::Unknown("a choice that depends on the deployment".to_owned(), ""),
+            None => return unknown("a choice that depends on the deployment"),
         };
-        branch.map_or(Resolved::Absent, |value| self.resolve(*value))
+        branch.map_or_else(|| unknown("a choice that lacks a branch"), |value| self.resolve(*value))
     }
 
     fn find_in_map(&self, argument: Value<'n>) -> Resolved<'n> {
         let mut found = self.root.get("Mappings");
         for item in argument.items().take(3) {
             let Resolved::Text(key) = self.resolve(item) else {
-                return Resolved::Unknown(
-                    "an entry of a mapping that only the deployment knows".to_owned(),
-                    "",
-                );
+                return unknown("an entry of a mapping that only the deployment knows");
             };
             found = found.and_then(|value| value.get(&key));
         }
-        found.map_or(Resolved::Absent, |value| self.resolve(value))
+        found.map_or_else(|| unknown("an entry that the mapping lacks"), |value| self.resolve(value))
     }
 }

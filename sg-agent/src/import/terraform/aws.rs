@@ -3,92 +3,80 @@
 use super::{
     super::{
         aws::permitted,
-        neutral::{Effect, Group, Neutral, Place, Rule},
+        neutral::{Effect, Neutral, Place, Rule},
         parts,
         value::Value,
     },
-    Resource, without_index,
+    Resource,
 };
 use crate::policy::model::{Direction, Match, Remote};
+
+/// Lists of sources.
+const LISTS: [&str; 4] = ["cidr_blocks", "ipv6_cidr_blocks", "security_groups", "prefix_list_ids"];
 
 /// `aws_security_group` and `aws_default_security_group`, with the rules written in them.
 pub fn group(resource: &Resource<'_>, into: &mut Neutral) {
     let values = resource.values;
-    let local = into.scoped(resource.address);
-    let key = values.text_of("id").map_or_else(|| local.clone(), str::to_owned);
-    let name = values.text_of("name").unwrap_or_else(|| match resource.kind {
+    let name = values.text_of("name").unwrap_or(match resource.kind {
         "aws_default_security_group" => "default",
         _ => resource.address,
     });
-    let mut group = Group::new(&key, name);
-    group.qualifier = values.text_of("vpc_id").unwrap_or(resource.address).to_owned();
-    group.description = values.text_of("description").unwrap_or_default().to_owned();
-    group.origin = resource.address.to_owned();
-    into.define(group);
-    into.alias(&key, &local);
-    into.alias(&key, &into.scoped(without_index(resource.address)));
+    let key = resource.define(name, values.text_of("vpc_id").unwrap_or(resource.address), true, into);
     for (list, direction) in [("ingress", Direction::Ingress), ("egress", Direction::Egress)] {
         if values.get(list).is_none() && resource.expressions.is_some_and(|all| all.get(list).is_some()) {
             let message = "its rules are known only after the plan is applied; import the state then";
             into.note(Effect::Dropped, &resource.place(list), message);
         }
-        for (index, block) in values.items_of(list).enumerate() {
-            let place = Place { span: block.span(), ..resource.place(&format!("{list}[{index}]")) };
-            Written { value: block, direction, group: &key, place: &place }.add(
-                None,
-                "security_groups",
-                into,
-            );
+        for (index, value) in values.items_of(list).enumerate() {
+            let place = Place { span: value.span(), ..resource.place(&format!("{list}[{index}]")) };
+            Written { value, direction, group: &key, place, alone: false }.listed(None, into);
         }
     }
 }
 
-/// `aws_security_group_rule`.
+/// `aws_security_group_rule`: lists of sources.
 pub fn rule(resource: &Resource<'_>, into: &mut Neutral) {
-    let values = resource.values;
-    let direction = match values.text_of("type") {
+    let place = resource.place("");
+    let direction = match resource.values.text_of("type") {
         Some("ingress") => Direction::Ingress,
         Some("egress") => Direction::Egress,
-        _ => return into.note(Effect::Dropped, &resource.place(""), "no `type`: ingress or egress"),
+        _ => return into.note(Effect::Dropped, &place, "no `type`: ingress or egress"),
     };
-    let Some(key) = resource.group("security_group_id", into) else {
-        return into.note(Effect::Dropped, &resource.place(""), "its group cannot be told");
-    };
+    let Some(key) = resource.owner(into) else { return };
     let source = resource.group("source_security_group_id", into);
-    let place = resource.place("");
-    Written { value: values, direction, group: &key, place: &place }.add(source, "", into);
+    for list in LISTS.iter().filter(|list| resource.is_unknown(list)) {
+        into.note(Effect::Dropped, &place, format!("`{list}` is not known yet"));
+    }
+    Written { value: resource.values, direction, group: &key, place, alone: true }.listed(source, into);
 }
 
-/// `aws_vpc_security_group_ingress_rule` and `..._egress_rule`: one rule with one source.
+/// `aws_vpc_security_group_ingress_rule` and `..._egress_rule`: one source.
 pub fn single(resource: &Resource<'_>, into: &mut Neutral) {
-    let values = resource.values;
     let direction = match resource.kind {
         "aws_vpc_security_group_ingress_rule" => Direction::Ingress,
         _ => Direction::Egress,
     };
-    let place = resource.place("");
-    let Some(key) = resource.group("security_group_id", into) else {
-        return into.note(Effect::Dropped, &place, "its group cannot be told");
-    };
-    let written = Written { value: values, direction, group: &key, place: &place };
-    let matches = match written.matches("ip_protocol") {
-        Ok(matches) => matches,
-        Err(why) => return into.note(Effect::Dropped, &place, why),
-    };
-    let remote = match resource.group("referenced_security_group_id", into) {
-        Some(group) => Ok(Remote::Group(bare(&group))),
-        None => match (
-            values.text_of("cidr_ipv4").or(values.text_of("cidr_ipv6")),
-            values.text_of("prefix_list_id"),
-        ) {
-            (Some(text), _) => parts::prefix(text).map(|(net, _)| Remote::Prefix(net)),
-            (None, Some(id)) => Ok(into.unknown_addresses(id, &format!("AWS prefix list {id}"), &place)),
-            (None, None) => Err("its source is not known, so it would match nothing".to_owned()),
-        },
-    };
-    match remote {
-        Ok(remote) => written.push(&matches, remote, into),
-        Err(why) => into.note(Effect::Dropped, &place, why),
+    let Some(key) = resource.owner(into) else { return };
+    let (value, place) = (resource.values, resource.place(""));
+    let written = Written { value, direction, group: &key, place, alone: true };
+    let made = written
+        .matches("ip_protocol")
+        .and_then(|matches| Ok((matches, only_source(resource, &written.place, into)?)));
+    match made {
+        Ok((matches, remote)) => written.push(&matches, remote, into),
+        Err(why) => into.note(Effect::Dropped, &written.place, why),
+    }
+}
+
+fn only_source(resource: &Resource<'_>, place: &Place, into: &mut Neutral) -> Result<Remote, String> {
+    if let Some(group) = resource.group("referenced_security_group_id", into) {
+        return Ok(Remote::Group(bare(&group)));
+    }
+    let text = |key| resource.values.text_of(key);
+    match (text("cidr_ipv4").or(text("cidr_ipv6")), text("prefix_list_id")) {
+        (Some(cidr), _) => Ok(Remote::Prefix(parts::prefix(cidr)?.0)),
+        (None, Some(id)) => Ok(into.unknown_addresses(id, &format!("AWS prefix list {id}"), place)),
+        (None, None) => Err("its source is not known".to_owned()),
     }
 }
 
@@ -97,60 +85,71 @@ fn bare(key: &str) -> String {
     key.rsplit('/').next().unwrap_or(key).to_owned()
 }
 
-/// A rule as it is written, with lists of sources.
+/// A rule as it is written.
 struct Written<'a, 'n> {
     value: Value<'n>,
     direction: Direction,
     group: &'a str,
-    place: &'a Place,
+    place: Place,
+    /// Whether it is a resource of its own.
+    alone: bool,
 }
 
 impl Written<'_, '_> {
     fn matches(&self, protocol: &str) -> Result<Match, String> {
         let text = self.value.text_of(protocol).ok_or_else(|| format!("no `{protocol}`"))?;
-        let number = |key| parts::number(self.value.text_of(key));
-        permitted(text, number("from_port")?, number("to_port")?)
+        permitted(text, self.value.text_of("from_port"), self.value.text_of("to_port"))
     }
 
     fn push(&self, matches: &Match, remote: Remote, into: &mut Neutral) {
-        let description = self.value.text_of("description").unwrap_or_default().to_owned();
-        let (direction, place) = (self.direction, self.place.clone());
-        into.rule(
-            self.group,
-            Rule { direction, matches: matches.clone(), remote, family: None, description, place },
-        );
+        let rule = Rule {
+            direction: self.direction,
+            matches: matches.clone(),
+            remote,
+            family: None,
+            description: self.value.text_of("description").unwrap_or_default().to_owned(),
+            place: self.place.clone(),
+            alone: self.alone,
+        };
+        into.rule(self.group, rule);
     }
 
     /// Adds a rule for each source: `source`, those in the lists, and the own group.
-    fn add(&self, source: Option<String>, groups: &str, into: &mut Neutral) {
+    fn listed(&self, source: Option<String>, into: &mut Neutral) {
         let matches = match self.matches("protocol") {
             Ok(matches) => matches,
-            Err(why) => return into.note(Effect::Dropped, self.place, why),
+            Err(why) => return into.note(Effect::Dropped, &self.place, why),
         };
-        let mut remotes: Vec<Remote> = Vec::new();
-        let mut faults = Vec::new();
-        for cidr in ["cidr_blocks", "ipv6_cidr_blocks"].iter().flat_map(|key| self.value.items_of(key)) {
-            match parts::prefix(cidr.text().unwrap_or_default()) {
-                Ok((net, _)) => remotes.push(Remote::Prefix(net)),
-                Err(why) => faults.push(why),
+        let mut sources: Vec<Result<Remote, String>> = Vec::new();
+        for key in LISTS {
+            for item in self.value.items_of(key) {
+                sources.push(self.listed_source(key, item, into));
             }
         }
-        for id in self.value.items_of("prefix_list_ids").filter_map(Value::text) {
-            remotes.push(into.unknown_addresses(id, &format!("AWS prefix list {id}"), self.place));
-        }
-        let listed = self.value.items_of(groups).filter_map(Value::text).map(bare);
-        remotes.extend(source.into_iter().map(|key| bare(&key)).chain(listed).map(Remote::Group));
+        sources.extend(source.map(|key| Ok(Remote::Group(bare(&key)))));
         if self.value.text_of("self") == Some("true") {
-            remotes.push(Remote::Group(self.group.to_owned()));
+            sources.push(Ok(Remote::Group(self.group.to_owned())));
         }
-        if remotes.is_empty() && faults.is_empty() {
-            faults.push("its sources are not known, so it would match nothing".to_owned());
+        if sources.is_empty() {
+            sources.push(Err("its sources are not known".to_owned()));
         }
-        for why in faults {
-            into.note(Effect::Dropped, self.place, why);
+        for source in sources {
+            match source {
+                Ok(remote) => self.push(&matches, remote, into),
+                Err(why) => into.note(Effect::Dropped, &self.place, why),
+            }
         }
-        for remote in remotes {
-            self.push(&matches, remote, into);
-        }
+    }
+
+    fn listed_source(&self, key: &str, item: Value<'_>, into: &mut Neutral) -> Result<Remote, String> {
+        // A plan shows null for what it does not know yet.
+        let text = item.text().ok_or_else(|| format!("an item of `{key}` is not known yet"))?;
+        Ok(match key {
+            "security_groups" => Remote::Group(bare(text)),
+            "prefix_list_ids" => {
+                into.unknown_addresses(text, &format!("AWS prefix list {text}"), &self.place)
+            }
+            _ => Remote::Prefix(parts::prefix(text)?.0),
+        })
     }
 }

@@ -2,25 +2,17 @@
 
 use super::{
     super::{
-        neutral::{Effect, Group, Neutral},
+        neutral::{Effect, Neutral, Rule},
         openstack::{Raw, default_egress},
     },
-    Resource, without_index,
+    Resource,
 };
 
 /// `openstack_networking_secgroup_v2`.
 pub fn group(resource: &Resource<'_>, into: &mut Neutral) {
     let values = resource.values;
-    let local = into.scoped(resource.address);
-    let key = values.text_of("id").map_or_else(|| local.clone(), str::to_owned);
-    let mut group = Group::new(&key, values.text_of("name").unwrap_or(resource.address));
-    group.qualifier = resource.address.to_owned();
-    group.description = values.text_of("description").unwrap_or_default().to_owned();
-    group.stateful = values.text_of("stateful") != Some("false");
-    group.origin = resource.address.to_owned();
-    into.define(group);
-    into.alias(&key, &local);
-    into.alias(&key, &into.scoped(without_index(resource.address)));
+    let name = values.text_of("name").unwrap_or(resource.address);
+    let key = resource.define(name, resource.address, values.text_of("stateful") != Some("false"), into);
     // Neutron makes them; Terraform does not show them.
     if values.text_of("delete_default_rules") != Some("true") {
         for rule in default_egress(&resource.place("")) {
@@ -29,12 +21,24 @@ pub fn group(resource: &Resource<'_>, into: &mut Neutral) {
     }
 }
 
+/// Arguments without which a rule would say more than it does.
+const DECISIVE: &[&str] = &[
+    "direction",
+    "ethertype",
+    "protocol",
+    "port_range_min",
+    "port_range_max",
+    "remote_ip_prefix",
+    "remote_address_group_id",
+];
+
 /// `openstack_networking_secgroup_rule_v2`.
 pub fn rule(resource: &Resource<'_>, into: &mut Neutral) {
     let place = resource.place("");
-    let Some(key) = resource.group("security_group_id", into) else {
-        return into.note(Effect::Dropped, &place, "its group cannot be told");
-    };
+    let Some(key) = resource.owner(into) else { return };
+    if let Some(key) = DECISIVE.iter().find(|key| resource.is_unknown(key)) {
+        return into.note(Effect::Dropped, &place, format!("`{key}` is not known yet"));
+    }
     let group = resource.group("remote_group_id", into);
     let mut raw = Raw { group: group.as_deref(), ..Raw::of_api(resource.values) };
     // The provider shows 0 where nothing was set.
@@ -46,6 +50,6 @@ pub fn rule(resource: &Resource<'_>, into: &mut Neutral) {
         (raw.first, raw.last) = (None, None);
     }
     if let Some(rule) = raw.rule(&place, into) {
-        into.rule(&key, rule);
+        into.rule(&key, Rule { alone: true, ..rule });
     }
 }

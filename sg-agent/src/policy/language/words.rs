@@ -48,6 +48,11 @@ pub const PROTOCOLS: &[(&str, u8)] = &[
     ("ah", 51),
 ];
 
+/// The word for `value`.
+pub fn word<T: PartialEq>(choices: &[(&'static str, T)], value: &T) -> &'static str {
+    choices.iter().find(|(_, known)| known == value).map_or("", |(word, _)| word)
+}
+
 /// Every word that `protocol` takes.
 pub fn protocol_names() -> impl Iterator<Item = &'static str> {
     std::iter::once("all").chain(PROTOCOLS.iter().map(|(name, _)| *name))
