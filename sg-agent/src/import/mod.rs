@@ -140,7 +140,8 @@ fn one(
 }
 
 fn recognised(root: Value<'_>) -> Option<From> {
-    let known: [(fn(Value<'_>) -> bool, From); 4] = [
+    type Recognises = fn(Value<'_>) -> bool;
+    let known: [(Recognises, From); 4] = [
         (aws::recognises, From::Aws),
         (terraform::recognises, From::Terraform),
         (Template::recognises, From::Cloudformation),
