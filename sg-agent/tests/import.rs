@@ -304,3 +304,22 @@ fn real_templates_give_policies() {
         assert!(!policy.groups.is_empty() && rules >= 4, "{}", path.display());
     }
 }
+
+/// The blocks of `docs/import.md`: kind and content.
+fn blocks(page: &str) -> Vec<(&str, &str)> {
+    let parts: Vec<&str> = page.split("```").collect();
+    parts.iter().skip(1).step_by(2).filter_map(|block| block.split_once('\n')).collect()
+}
+
+#[test]
+fn the_documentation_shows_what_comes_out() {
+    let page = fs::read_to_string("../docs/import.md").expect("the page");
+    let shown: Vec<(&str, &str)> = blocks(&page).into_iter().filter(|(kind, _)| !kind.is_empty()).collect();
+    assert_eq!(shown.len(), 10);
+    for pair in shown.chunks(2) {
+        let [(kind, input), (_, output)] = pair else { panic!("an input and its output") };
+        let (policy, notes, status) = from_text(&format!("input.{kind}"), input);
+        assert_eq!(status, Some(0), "{notes}");
+        assert!(policy.contains(output), "{policy}");
+    }
+}
