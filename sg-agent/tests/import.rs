@@ -109,6 +109,9 @@ fn unknown_addresses_match_nobody() {
         let policy = imported(file);
         for list in lists {
             assert!(policy.address_groups[*list].prefixes.is_empty(), "{file}: {list}");
+            let named = Remote::AddressGroup((*list).to_owned());
+            let mut rules = policy.groups.values().flat_map(|group| &group.rules);
+            assert!(rules.any(|rule| rule.remote == named), "{file}: {list}");
         }
         for group in groups {
             let group = &policy.groups[*group];
@@ -209,6 +212,24 @@ fn names_of_one_file_mean_nothing_in_another() {
     for (name, group) in &policy.groups {
         assert_eq!(group.rules[1].remote, Remote::Group(name.clone()));
     }
+}
+
+#[test]
+fn a_name_that_is_another_groups_id_moves_nothing() {
+    let template = "Resources:\n  A: {Type: AWS::EC2::SecurityGroup, Properties: {GroupName: sg-1}}\n  \
+        B: {Type: AWS::EC2::SecurityGroup, Properties: {GroupName: twice}}\n  \
+        C: {Type: AWS::EC2::SecurityGroup, Properties: {GroupName: twice}}\n  \
+        D: {Type: AWS::EC2::SecurityGroupIngress, Properties: {GroupName: twice, IpProtocol: '-1', CidrIp: 10.0.0.0/8}}\n";
+    let folder = TempDir::new().expect("a folder");
+    let paths = ["a.yaml", "b.json"].map(|name| folder.path().join(name).display().to_string());
+    fs::write(&paths[0], template).expect("writable");
+    fs::write(&paths[1], r#"{"SecurityGroups": [{"GroupId": "sg-1", "GroupName": "other"}]}"#)
+        .expect("writable");
+    let run = import(&[&paths[0], &paths[1]]);
+    let policy = accepted(&text(&run.stdout), "two");
+    let rules = |name: &str| policy.groups[name].rules.len();
+    assert_eq!((rules("sg-1"), rules("other")), (1, 0), "A keeps its default rule");
+    assert_eq!((rules("twice-B"), rules("twice-C")), (1, 1), "a rule for `twice` is for neither");
 }
 
 /// What an import of `content` prints on its two outputs, and its exit status.

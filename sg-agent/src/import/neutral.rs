@@ -119,8 +119,8 @@ pub struct Neutral {
     /// Name of that input without folder and ending.
     pub stem: String,
     index: BTreeMap<String, usize>,
-    /// Names that several groups have: whoever refers to them means nobody.
-    ambiguous: BTreeSet<String>,
+    /// Further keys; `None` is one that several groups have: whoever refers to it means nobody.
+    aliases: BTreeMap<String, Option<usize>>,
     listed: BTreeSet<String>,
     said: BTreeSet<String>,
 }
@@ -162,13 +162,8 @@ impl Neutral {
     /// Another key of the group `key`. One that another group has, too, is nobody's.
     pub fn alias(&mut self, key: &str, alias: &str) {
         let at = self.position(key);
-        if self.ambiguous.contains(alias) {
-            return;
-        }
-        if *self.index.entry(alias.to_owned()).or_insert(at) != at {
-            self.index.remove(alias);
-            self.ambiguous.insert(alias.to_owned());
-        }
+        let known = self.aliases.entry(alias.to_owned()).or_insert(Some(at));
+        *known = known.filter(|known| *known == at);
     }
 
     /// Makes sure that there is a group for a rule of its own; one that is not in the input is noted.
@@ -185,15 +180,21 @@ impl Neutral {
 
     /// Whether there is a group `key`.
     pub fn has(&self, key: &str) -> bool {
-        self.index.contains_key(key)
+        self.resolve(key).is_some()
     }
 
     /// The group `key`, which is made if there is none.
     pub fn group(&mut self, key: &str) -> &mut Group {
-        let at = self.position(key);
+        let at = self.resolve(key).unwrap_or_else(|| self.position(key));
         &mut self.groups[at]
     }
 
+    /// The place of the group `key` in [`Neutral::groups`].
+    pub fn resolve(&self, key: &str) -> Option<usize> {
+        self.index.get(key).copied().or_else(|| self.aliases.get(key).copied().flatten())
+    }
+
+    /// The place of the group whose own key it is; it is made if there is none.
     fn position(&mut self, key: &str) -> usize {
         if let Some(at) = self.index.get(key) {
             return *at;
@@ -268,10 +269,5 @@ impl Neutral {
             self.group(&key).origin =
                 "not in the input: `members` takes the addresses of its members".to_owned();
         }
-    }
-
-    /// The place of the group `key` in [`Neutral::groups`].
-    pub fn resolve(&self, key: &str) -> Option<usize> {
-        self.index.get(key).copied()
     }
 }
