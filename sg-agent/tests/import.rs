@@ -164,6 +164,14 @@ fn the_policy_goes_where_it_is_told() {
 }
 
 #[test]
+fn a_listing_of_one_group_is_called_after_its_file() {
+    let rows = r#"[{"ID": "r", "IP Protocol": "tcp", "Ethertype": "IPv4", "IP Range": "0.0.0.0/0", "Port Range": "22:22",
+        "Direction": "ingress", "Remote Security Group": null}]"#;
+    let (policy, ..) = from_text("bastion.json", rows);
+    assert_eq!(accepted(&policy, "bastion").groups["bastion"].rules.len(), 1);
+}
+
+#[test]
 fn many_rules_raise_the_quotas() {
     let ports: Vec<String> = (1..=60)
         .map(|port| {

@@ -64,8 +64,9 @@ fn valid(text: &str, fallback: &str) -> String {
     if name_fault(text).is_none() {
         return text.to_owned();
     }
-    let clean: String = text.chars().map(|c| if c == '/' || is_unprintable(c) { '-' } else { c }).collect();
-    let clean = shortened(clean.trim().trim_start_matches('.'), MAX_NAME).trim().to_owned();
+    let stem = text.trim().trim_start_matches('.');
+    let clean: String = stem.chars().map(|c| if c == '/' || is_unprintable(c) { '-' } else { c }).collect();
+    let clean = shortened(clean.trim(), MAX_NAME).trim_end().to_owned();
     if name_fault(&clean).is_some() { fallback.to_owned() } else { clean }
 }
 

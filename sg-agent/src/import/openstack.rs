@@ -92,13 +92,13 @@ fn family_of(range: Option<&str>) -> &'static str {
 /// `80:90`, `type=3:code=4`, `type=8`, `:code=1`.
 fn ends(range: &str) -> (Option<&str>, Option<&str>) {
     let (first, last) = range.split_once(':').unwrap_or((range, ""));
-    let strip = |text: &'static str| move |part: &str| part.len() > text.len() && part.starts_with(text);
-    let kind = Some(first).filter(|part| strip("type=")(part)).map(|part| &part["type=".len()..]);
-    let code = Some(last).filter(|part| strip("code=")(part)).map(|part| &part["code=".len()..]);
+    let (kind, code) = (first.strip_prefix("type="), last.strip_prefix("code="));
     match (kind, code) {
         // A type 0 is not shown, but a code is.
         (None, Some(code)) => (Some("0"), Some(code)),
-        (None, None) => (Some(first).filter(|f| !f.is_empty()), Some(last).filter(|l| !l.is_empty())),
+        (None, None) => {
+            (Some(first).filter(|text| !text.is_empty()), Some(last).filter(|text| !text.is_empty()))
+        }
         both => both,
     }
 }
@@ -107,10 +107,10 @@ fn ends(range: &str) -> (Option<&str>, Option<&str>) {
 fn hidden_zero(rule: &Rule, place: &Place, into: &mut Neutral) {
     let message = match rule.matches {
         Match::Protocol(1 | 58) => {
-            "the listing does not show an ICMP type 0; taken as every type (`security group show -f json` tells)"
+            "the listing does not show an ICMP type 0: none is taken as every type (`security group show -f json` tells)"
         }
         Match::Icmp { code: None, .. } => {
-            "the listing does not show an ICMP code 0; taken as every code (`security group show -f json` tells)"
+            "the listing does not show an ICMP code 0: none is taken as every code (`security group show -f json` tells)"
         }
         _ => return,
     };
