@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, ci, demo, setup, test};
+use xtask::{bench, build, ci, demo, mutants, setup, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Set-up, build, test, bench and demo of the workspace")]
@@ -26,6 +26,8 @@ enum Verb {
     Demo(demo::Options),
     /// Measure the dataplane on this machine
     Bench(bench::Options),
+    /// Break a copy of the source in known ways, and see a test turn red on each
+    Mutants(mutants::Options),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Verb::Test(options) => test::run(&options),
         Verb::Ci(options) => ci::run(&options),
         Verb::Demo(options) => demo::run(&options).map(|never| match never {}),
+        Verb::Mutants(options) => mutants::run(&options),
         Verb::Bench(options) => bench::run(&options).map(|never| match never {}),
     };
     outcome.unwrap_or_else(|error| {

@@ -144,7 +144,7 @@ fn arguments<'a>(stage: &Stage, options: &'a Options) -> Vec<&'a str> {
 }
 
 /// Lets cargo build as this user but start the test programs as root.
-fn as_root(command: &mut Command) -> Result<()> {
+pub(crate) fn as_root(command: &mut Command) -> Result<()> {
     match Privilege::probe() {
         Privilege::Root => {}
         Privilege::Sudo => {
