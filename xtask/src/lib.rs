@@ -14,6 +14,7 @@ pub mod mutants;
 pub mod place;
 pub mod privilege;
 pub mod probe;
+pub mod replay;
 pub mod setup;
 pub mod summary;
 pub mod test;

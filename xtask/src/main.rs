@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, ci, demo, mutants, setup, test};
+use xtask::{bench, build, ci, demo, mutants, replay, setup, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Set-up, build, test, bench and demo of the workspace")]
@@ -28,6 +28,8 @@ enum Verb {
     Bench(bench::Options),
     /// Break a copy of the source in known ways, and see a test turn red on each
     Mutants(mutants::Options),
+    /// Replay captures through the loaded programs and the model of the specification
+    Replay(replay::Options),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Verb::Ci(options) => ci::run(&options),
         Verb::Demo(options) => demo::run(&options).map(|never| match never {}),
         Verb::Mutants(options) => mutants::run(&options),
+        Verb::Replay(options) => replay::run(&options).map(|never| match never {}),
         Verb::Bench(options) => bench::run(&options).map(|never| match never {}),
     };
     outcome.unwrap_or_else(|error| {

@@ -146,6 +146,7 @@ impl Bench {
             if !run.success || passed(&run.output) != 1 {
                 bail!("{} does not pass on the source as it is:\n{}", test.name(), end(&run.output));
             }
+            eprintln!("   green  {}", test.name());
         }
         Ok(())
     }
