@@ -21,6 +21,8 @@ mod guard;
 mod packet;
 pub mod read;
 mod standing;
+#[cfg(test)]
+mod steps;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
