@@ -10,6 +10,7 @@ pub mod build;
 pub mod ci;
 pub mod demo;
 pub mod exec;
+pub mod fuzz;
 pub mod mutants;
 pub mod place;
 pub mod privilege;

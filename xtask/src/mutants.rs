@@ -79,6 +79,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    setup::run(&setup::Options::default())?;
     let summary = judge(options)?;
     println!("{} killed, {} not", summary.passed, summary.failed);
     Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -90,7 +91,6 @@ pub fn judge(options: &Options) -> Result<Summary> {
     if mutants.is_empty() {
         bail!("no mutant of that name; `--list` shows them");
     }
-    setup::run(&setup::Options::default())?;
     let bench = Bench::new()?;
     bench.is_green(&mutants)?;
     let mut summary = Summary::default();
