@@ -164,7 +164,7 @@ fn part(offset: usize, more: bool, protocol: u8, body: &[u8], id: u32) -> Refuse
         return Ok(Part::Whole);
     }
     let rewrites_flags = offset == 8 && protocol == protocol::TCP;
-    if more && body.len() % 8 != 0 || offset + body.len() > LONGEST || rewrites_flags {
+    if more && !body.len().is_multiple_of(8) || offset + body.len() > LONGEST || rewrites_flags {
         return Err(Reason::BadFragment);
     }
     Ok(if offset == 0 { Part::First(id) } else { Part::Later(id) })

@@ -2,8 +2,14 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
+use sg_agent::policy::model::Role;
+
 use super::Capture;
-use crate::{progrun::Verdict, sequence::Timed};
+use crate::{
+    model::read::{Frame, Place, read},
+    progrun::Verdict,
+    sequence::{Step, Timed},
+};
 
 /// So many differences of a file are shown, with so many bytes of the frame.
 const SHOWN: usize = 3;
@@ -66,7 +72,8 @@ impl Tally {
                     let Timed { time, direction, bytes } = frame;
                     let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];
                     self.differences.push(format!(
-                        "packet {number} ({place}, {direction:?}, {time:.3?}): {difference}\n    {} bytes: {shown:02x?}",
+                        "packet {number} ({place}, {direction:?}, {time:.3?}): {difference}\n    {}\n    {} bytes: {shown:02x?}",
+                        decoded(frame),
                         bytes.len()
                     ));
                 }
@@ -87,6 +94,15 @@ impl Tally {
             let _ = writeln!(text, "  {difference}");
         }
         text
+    }
+}
+
+/// The frame as the model reads it on a host NIC.
+fn decoded(frame: &Timed<'_>) -> String {
+    let place = Place { interface: "host0", role: Role::Host, direction: frame.direction };
+    match read(frame.bytes, place) {
+        Ok(Frame::Ip { packet, .. }) => Step::Packet(packet).to_string(),
+        other => format!("{other:?}"),
     }
 }
 
