@@ -238,7 +238,7 @@ pub const MUTANTS: &[Mutant] = &[
         "sg-ebpf/src/parse/transport.rs",
         "if packet.end - packet.transport < N as u32 {",
         "if frame.len() - packet.transport < N as u32 {",
-        Pure("sg-ebpf", "parse::tests::ipv4::a_total_length_that_cuts_a_header_is_malformed"),
+        Pure("sg-ebpf", "parse::tests::combinations::every_length_in_the_ip_header"),
     ),
     mutant(
         "a guest sends router advertisements",
