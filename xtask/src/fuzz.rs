@@ -121,7 +121,7 @@ fn build(place: &Path, host: &str) -> Result<()> {
     cargo
         .current_dir(workspace()?.join("fuzz"))
         .env("RUSTFLAGS", COVERAGE.join(" "))
-        .args(["build", "--release", "--locked", "--target", host, "--target-dir"])
+        .args(["build", "--release", "--target", host, "--target-dir"])
         .arg(place);
     exec(&mut cargo)
 }
