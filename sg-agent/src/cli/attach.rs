@@ -80,6 +80,7 @@ impl Attach {
             rx_hook: RxHook::Auto,
             zone: String::new(),
             link_local: LinkLocal::Any,
+            is_attached: true,
         }
     }
 }

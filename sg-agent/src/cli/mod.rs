@@ -3,12 +3,15 @@
 
 pub mod apply;
 pub mod attach;
+mod attached;
 pub mod check;
 pub mod clock_offset;
+pub mod colour;
 pub mod conntrack;
 mod difference;
 pub mod explain;
 pub mod kernel_log;
+mod missing;
 pub mod rules;
 pub mod service;
 pub mod stats;

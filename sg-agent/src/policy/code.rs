@@ -82,11 +82,13 @@ codes! {
     Stateless "E-STATELESS" "A setting that means nothing for a stateless group.",
     AntiSpoof "E-ANTI-SPOOF" "Anti-spoofing without addresses to check, or on a host interface.",
     LinkLocal "E-LINK-LOCAL" "A link-local address to be made from a MAC that is not given.",
-    More "E-MORE" "Further faults of one file are not listed.",
+    More "E-MORE" "Further faults are not listed.",
     OpenAdmin "W-OPEN-ADMIN" "An administration port is open to the world.",
     OpenDatabase "W-OPEN-DATABASE" "A database port is open to the world.",
     OpenAll "W-OPEN-ALL" "Every port is open to the world.",
+    Smtp "W-SMTP" "A rule for outbound mail, which is blocked before the rules.",
     Shadowed "W-SHADOWED" "A rule that can never match, because another one always decides first.",
+    Redundant "W-REDUNDANT" "A rule that changes nothing, because a wider one does the same.",
     Duplicate "W-DUPLICATE" "The same rule twice.",
     UnusedGroup "W-UNUSED-GROUP" "A security group that nothing uses.",
     UnusedAddressGroup "W-UNUSED-ADDRESS-GROUP" "An address group that nothing uses.",
@@ -95,6 +97,7 @@ codes! {
     DefaultGroup "W-DEFAULT-GROUP" "An interface falls back to a default group that does not exist.",
     Expired "W-EXPIRED" "A rule that has expired.",
     ExemptAll "W-EXEMPT-ALL" "An exempt network that is every address.",
+    MoreWarnings "W-MORE" "Further warnings are not listed.",
     NoNewline "W-NO-NEWLINE" "The last line has no line end: the file may be half written.",
 }
 

@@ -1,4 +1,5 @@
-//! Rules that never decide, because another rule of the group always decides first, and rules that are there twice.
+//! Rules that never decide, because another rule of the group always decides first; rules that a wider one makes
+//! needless; rules that are there twice.
 //!
 //! Candidates come from an index by direction, remote and protocol, so that a large group costs little more than its
 //! number of rules. The comparisons of one group are bounded as well; beyond that some findings are missed, never invented.
@@ -29,45 +30,49 @@ pub fn lint(group: &Group, positions: &Positions, report: &mut Report) {
     for (number, covers) in idle {
         let all: Option<Vec<usize>> = covers.into_iter().collect();
         let Some(cover) = all.and_then(|all| all.first().map(|at| &group.rules[*at])) else { continue };
-        let same = group.rules.iter().find(|rule| rule.index == number).is_some_and(|rule| same(rule, cover));
-        describe(group, number, cover, same, positions, report);
+        let Some(rule) = group.rules.iter().find(|rule| rule.index == number) else { continue };
+        describe(group, rule, cover, positions, report);
     }
 }
 
-fn describe(
-    group: &Group,
-    number: u32,
-    cover: &Rule,
-    same: bool,
-    positions: &Positions,
-    report: &mut Report,
-) {
+fn describe(group: &Group, rule: &Rule, cover: &Rule, positions: &Positions, report: &mut Report) {
+    let number = rule.index;
     let span = positions.rule(&group.name, number);
     let other = positions.rule(&group.name, cover.index);
     let label = match cover.description.as_str() {
         "" => format!("rule {} (line {})", cover.index, other.line),
         text => format!("rule {} (line {}, `{text}`)", cover.index, other.line),
     };
-    if same {
-        report
-            .push(Code::Duplicate, span, format!("rule {number} of group `{}` repeats {label}", group.name))
-            .help("remove one of them");
-        return;
-    }
-    report
-        .push(
-            Code::Shadowed,
-            span,
-            format!("rule {number} of group `{}` can never decide: {label} covers it", group.name),
-        )
-        .help("remove it, narrow the other one, or give it a smaller `priority`; inside of one priority deny comes first");
+    let (code, what, help) = if same(rule, cover) {
+        (Code::Duplicate, format!("repeats {label}"), "remove one of them")
+    } else if order(rule) == order(cover) {
+        (Code::Redundant, format!("changes nothing: {label} does the same for more packets"), REDUNDANT)
+    } else {
+        (Code::Shadowed, format!("can never decide: {label} covers it"), SHADOWED)
+    };
+    report.push(code, span, format!("rule {number} of group `{}` {what}", group.name)).help(help);
 }
+
+const REDUNDANT: &str = "remove it, or narrow the other one if that was not meant to be so wide";
+const SHADOWED: &str = "remove it, narrow the other one, or give it a smaller `priority`; inside of one priority deny comes first";
 
 /// All but text.
 fn same(a: &Rule, b: &Rule) -> bool {
-    order(a) == order(b)
-        && (a.direction, &a.matches, &a.remote, a.families, a.expires)
-            == (b.direction, &b.matches, &b.remote, b.families, b.expires)
+    order(a) == order(b) && a.direction == b.direction && equivalent(a, b)
+}
+
+/// Whether two rules match the same packets of their direction.
+fn equivalent(a: &Rule, b: &Rule) -> bool {
+    (&a.matches, reach(&a.remote), a.families, a.expires)
+        == (&b.matches, reach(&b.remote), b.families, b.expires)
+}
+
+/// `0.0.0.0/0` is any address of the rule's family.
+fn reach(remote: &Remote) -> &Remote {
+    match remote {
+        Remote::Prefix(net) if net.prefix_len() == 0 => &Remote::Any,
+        other => other,
+    }
 }
 
 fn order(rule: &Rule) -> (u8, super::super::model::Action) {
@@ -87,7 +92,7 @@ impl<'a> Index<'a> {
     fn new(rules: &'a [Rule]) -> Self {
         let mut index = Self { rules, by_key: BTreeMap::new(), lengths: BTreeSet::new() };
         for (at, rule) in rules.iter().enumerate() {
-            let key = (rule.direction, protocol(&rule.matches), &rule.remote);
+            let key = (rule.direction, protocol(&rule.matches), reach(&rule.remote));
             index.by_key.entry(key).or_default().push(at);
             if let Remote::Prefix(net) = &rule.remote {
                 index.lengths.insert(net.prefix_len());
@@ -96,7 +101,7 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// A rule that decides wherever the rule `at` could.
+    /// A rule that decides wherever the rule `at` could, or would do the same there.
     fn cover(&self, at: usize, budget: &mut usize) -> Option<usize> {
         let rule = &self.rules[at];
         let protocols = BTreeSet::from([None, protocol(&rule.matches)]);
@@ -140,13 +145,8 @@ impl<'a> Index<'a> {
             std::cmp::Ordering::Less => true,
             std::cmp::Ordering::Greater => false,
             // Of two that cover each other, the later one is idle.
-            std::cmp::Ordering::Equal => other < at || !self.equivalent(other, at),
+            std::cmp::Ordering::Equal => other < at || !equivalent(a, b),
         }
-    }
-
-    fn equivalent(&self, other: usize, at: usize) -> bool {
-        let (a, b) = (&self.rules[other], &self.rules[at]);
-        (&a.matches, &a.remote, a.families, a.expires) == (&b.matches, &b.remote, b.families, b.expires)
     }
 }
 
