@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
-use super::colour::Colour;
+use super::{colour::Colour, fit};
 use crate::policy::{self, Loaded, Severity, model::Group, render};
 
 /// Validate a policy file
@@ -37,7 +37,8 @@ enum Format {
 impl Check {
     /// Prints the findings; fails when they refuse the file.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let loaded = policy::load(&self.file);
+        let mut loaded = policy::load(&self.file);
+        fit::refuse(&mut loaded);
         let ok = loaded.is_ok(self.deny_warnings);
         match if self.json { Format::Json } else { self.format } {
             Format::Human => self.human(&loaded, ok)?,

@@ -10,6 +10,7 @@ pub mod colour;
 pub mod conntrack;
 mod difference;
 pub mod explain;
+mod fit;
 pub mod kernel_log;
 mod missing;
 pub mod rules;

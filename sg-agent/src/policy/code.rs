@@ -78,6 +78,7 @@ codes! {
     ServiceConflict "E-SERVICE-CONFLICT" "A service beside a protocol, ports or an ICMP type.",
     Template "E-TEMPLATE" "Not a template.",
     Quota "E-QUOTA" "More groups or rules than the quota.",
+    Capacity "E-CAPACITY" "`check`: the policy needs more than the kernel tables hold; `apply` refuses with status 4.",
     Conntrack "E-CONNTRACK" "One interface's share is larger than the connection table.",
     Stateless "E-STATELESS" "A setting that means nothing for a stateless group.",
     AntiSpoof "E-ANTI-SPOOF" "Anti-spoofing without addresses to check, or on a host interface.",

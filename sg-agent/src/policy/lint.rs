@@ -22,8 +22,15 @@ use super::{
 pub fn lint(policy: &Policy, positions: &Positions, now: SystemTime, report: &mut Report) {
     for group in policy.groups.values() {
         expired(group.name.as_str(), &group.rules, positions, now, report);
-        shadow::lint(group, positions, report);
-        exposure::lint(policy, group, positions, now, report);
+        let refused = shadow::lint(group, positions, report);
+        let at_work = group
+            .rules
+            .iter()
+            .enumerate()
+            .filter(|(at, rule)| !refused.contains(at) && !is_expired(rule, now));
+        for (_, rule) in at_work {
+            exposure::lint(policy, group, rule, positions, report);
+        }
         mail::lint(policy, group, positions, report);
     }
     usage::lint(policy, positions, report);

@@ -1,7 +1,5 @@
 //! Ports that the world should not reach.
 
-use std::time::SystemTime;
-
 use ipnet::IpNet;
 
 use super::super::{
@@ -66,34 +64,26 @@ const DATABASE: &[Row] = &[
     (6, 50000, 50000, "Db2"),
 ];
 
-/// Rules of `group` that open an administration or database port, or all of them, to every address.
-pub fn lint(policy: &Policy, group: &Group, positions: &Positions, now: SystemTime, report: &mut Report) {
-    for rule in &group.rules {
-        let opens = rule.direction == Direction::Ingress && rule.action == Action::Allow;
-        if !opens || super::is_expired(rule, now) || !is_world(policy, &rule.remote) {
-            continue;
-        }
-        let span = positions.rule(&group.name, rule.index);
-        if let Some(what) = opens_all(rule) {
-            report
-                .push(
-                    Code::OpenAll,
-                    span,
-                    format!("group `{}` opens every {what} port to the world", group.name),
-                )
-                .help("name the ports, or name who may connect with `remote`");
-            continue;
-        }
-        for (table, code, what) in
-            [(ADMIN, Code::OpenAdmin, "administration"), (DATABASE, Code::OpenDatabase, "database")]
-        {
-            let Some(names) = opened(rule, table) else { continue };
-            report
-                .push(code, span, format!("group `{}` opens {what} ports to the world: {names}", group.name))
-                .help(
-                    "name who may connect with `remote`: a CIDR prefix, `group:NAME` or `address-group:NAME`",
-                );
-        }
+/// Reports that a `rule` of `group` opens an administration or database port, or all of them, to every address.
+pub fn lint(policy: &Policy, group: &Group, rule: &Rule, positions: &Positions, report: &mut Report) {
+    let opens = rule.direction == Direction::Ingress && rule.action == Action::Allow;
+    if !opens || !is_world(policy, &rule.remote) {
+        return;
+    }
+    let span = positions.rule(&group.name, rule.index);
+    if let Some(what) = opens_all(rule) {
+        report
+            .push(Code::OpenAll, span, format!("group `{}` opens every {what} port to the world", group.name))
+            .help("name the ports, or name who may connect with `remote`");
+        return;
+    }
+    for (table, code, what) in
+        [(ADMIN, Code::OpenAdmin, "administration"), (DATABASE, Code::OpenDatabase, "database")]
+    {
+        let Some(names) = opened(rule, table) else { continue };
+        report
+            .push(code, span, format!("group `{}` opens {what} ports to the world: {names}", group.name))
+            .help("name who may connect with `remote`: a CIDR prefix, `group:NAME` or `address-group:NAME`");
     }
 }
 

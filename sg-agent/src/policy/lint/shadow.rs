@@ -11,28 +11,36 @@ use ipnet::IpNet;
 use super::super::{
     code::Code,
     diagnostic::Report,
-    model::{Direction, Group, Match, PortRange, Remote, Rule},
+    model::{Action, Direction, Group, Match, PortRange, Remote, Rule},
     validate::Positions,
 };
 
 /// Comparisons spent on one group.
 const BUDGET: usize = 2_000_000;
 
-/// Reports the rules of `group` that never decide.
-pub fn lint(group: &Group, positions: &Positions, report: &mut Report) {
+/// Reports the rules of `group` that never decide, but not those of a template: a deny of the group's own takes one away
+/// on purpose. Returns the places of rules that a deny always comes before.
+pub fn lint(group: &Group, positions: &Positions, report: &mut Report) -> BTreeSet<usize> {
+    let own = positions.groups.get(&group.name).map_or(u32::MAX, |group| group.own);
+    let mut refused = BTreeSet::new();
     let index = Index::new(&group.rules);
     let mut budget = BUDGET;
+    let mut places = 0..;
     // A service's rules share their index: the line in the file is idle only when all of them are.
-    let mut idle: BTreeMap<u32, Vec<Option<usize>>> = BTreeMap::new();
-    for (at, rule) in group.rules.iter().enumerate() {
-        idle.entry(rule.index).or_default().push(index.cover(at, &mut budget));
+    for line in group.rules.chunk_by(|a, b| a.index == b.index) {
+        let mut covers = Vec::with_capacity(line.len());
+        for (_, at) in line.iter().zip(&mut places) {
+            let cover = index.cover(at, &mut budget).map(|cover| &group.rules[cover]);
+            if cover.is_some_and(|cover| cover.action == Action::Deny) {
+                refused.insert(at);
+            }
+            covers.extend(cover);
+        }
+        if covers.len() == line.len() && line[0].index < own {
+            describe(group, &line[0], covers[0], positions, report);
+        }
     }
-    for (number, covers) in idle {
-        let all: Option<Vec<usize>> = covers.into_iter().collect();
-        let Some(cover) = all.and_then(|all| all.first().map(|at| &group.rules[*at])) else { continue };
-        let Some(rule) = group.rules.iter().find(|rule| rule.index == number) else { continue };
-        describe(group, rule, cover, positions, report);
-    }
+    refused
 }
 
 fn describe(group: &Group, rule: &Rule, cover: &Rule, positions: &Positions, report: &mut Report) {
@@ -75,7 +83,7 @@ fn reach(remote: &Remote) -> &Remote {
     }
 }
 
-fn order(rule: &Rule) -> (u8, super::super::model::Action) {
+fn order(rule: &Rule) -> (u8, Action) {
     (rule.priority, rule.action)
 }
 
