@@ -23,7 +23,7 @@ fn write(path: &Path, text: impl AsRef<[u8]>) {
 fn refused(path: &Path, code: Code, word: &str) -> Loaded {
     let start = Instant::now();
     let loaded = policy::load(path);
-    assert!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(60), "it took {:?}", start.elapsed());
     assert!(loaded.policy.is_none());
     let found = loaded.diagnostics.iter().any(|one| one.code == code && one.message.contains(word));
     assert!(found, "{code} with {word:?} is not in {:#?}", loaded.diagnostics);

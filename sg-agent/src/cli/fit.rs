@@ -1,15 +1,21 @@
 //! Whether a policy fits the tables that its own limits ask for, found by compiling it, without a kernel.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 use crate::{
-    compile::{self, Binding, Clock, DoesNotFit, State},
-    policy::{Loaded, Policy, Span, code::Code, diagnostic::Diagnostic},
+    compile::{self, Binding, Clock, DoesNotFit, State, order::bound_groups},
+    policy::{Loaded, Policy, Span, code::Code, diagnostic::Diagnostic, model::Remote},
 };
+
+/// Most prefixes in the rules of all bindings that are compiled to find out; some half a second. What is larger is left
+/// to `apply`: a check is run at every keystroke.
+const MOST_PREFIXES: usize = 2_000_000;
 
 /// Makes a policy that does not fit a faulty one. A pattern counts as one interface; `apply` knows how many there are.
 pub fn refuse(file: &mut Loaded) {
-    let Some(policy) = file.policy.take().map(Arc::new) else { return };
+    let Some(policy) = file.policy.take_if(|policy| prefixes(policy) <= MOST_PREFIXES).map(Arc::new) else {
+        return;
+    };
     match compiled(&policy) {
         Ok(()) => file.policy = Some(Arc::unwrap_or_clone(policy)),
         Err(error) => {
@@ -25,6 +31,19 @@ pub fn refuse(file: &mut Loaded) {
             file.diagnostics.push(fault);
         }
     }
+}
+
+/// Prefixes in the rules of all bindings, each set of groups once.
+fn prefixes(policy: &Policy) -> usize {
+    let bound: BTreeSet<Vec<String>> =
+        policy.interfaces.iter().map(|spec| bound_groups(policy, spec)).collect();
+    let rules =
+        bound.iter().flatten().filter_map(|name| policy.groups.get(name)).flat_map(|group| &group.rules);
+    let size = |remote: &Remote| match remote {
+        Remote::AddressGroup(name) => policy.address_groups.get(name).map_or(0, |list| list.prefixes.len()),
+        _ => 1,
+    };
+    rules.fold(0, |sum, rule| sum.saturating_add(size(&rule.remote)))
 }
 
 fn compiled(policy: &Arc<Policy>) -> Result<(), DoesNotFit> {

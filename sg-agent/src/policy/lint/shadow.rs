@@ -116,13 +116,10 @@ impl<'a> Index<'a> {
         self.wider(&rule.remote).iter().find_map(|remote| {
             protocols.iter().find_map(|protocol| {
                 let candidates = self.by_key.get(&(rule.direction, *protocol, remote))?;
-                candidates.iter().copied().find(|other| {
-                    if *budget == 0 {
-                        return false;
-                    }
-                    *budget -= 1;
-                    self.decides_first(*other, at)
-                })
+                let affordable = &candidates[..candidates.len().min(*budget)];
+                let place = affordable.iter().position(|other| self.decides_first(*other, at));
+                *budget -= place.map_or(affordable.len(), |place| place + 1);
+                place.map(|place| affordable[place])
             })
         })
     }
