@@ -230,42 +230,6 @@ fn members_come_and_go_with_their_interfaces() {
     assert!(!reaches());
 }
 
-/// A file that says nothing of an attached guest leaves it its filter, and cannot take the guest's group away.
-#[test]
-fn an_apply_keeps_what_attach_bound() {
-    let scene = Scene::new(&["tap0", "tap1", "tap2"], ATTACHING);
-    for device in ["tap1", "tap2"] {
-        assert_eq!(scene.agent.run(&["attach", device, "--group", "web"]).status, 0);
-    }
-    let bound = || -> Vec<(String, Vec<String>)> {
-        scene.agent.status().interfaces.into_iter().map(|one| (one.name, one.groups)).collect()
-    };
-    scene.agent.apply(&ATTACHING.replace("80", "81"));
-    let groups = |group: &str| vec![group.to_owned()];
-    let all = [
-        ("tap0".to_owned(), groups("db")),
-        ("tap1".to_owned(), groups("web")),
-        ("tap2".to_owned(), groups("web")),
-    ];
-    assert_eq!(bound(), all);
-
-    let without = ATTACHING
-        .replace("  web: {rules: [{direction: ingress, protocol: tcp, ports: 80}]}\n", "")
-        .replace(", remote: 'group:web'", "");
-    let generation = scene.agent.status().generation;
-    let run = scene.agent.try_apply(&without);
-    assert_eq!(run.status, 4, "{}", run.stderr);
-    assert!(run.stderr.contains("group web is in use by tap1, tap2"), "{}", run.stderr);
-    assert_eq!((scene.agent.status().generation, bound()), (generation, all.to_vec()));
-
-    // The file's own word for an interface wins, and who is detached uses nothing.
-    scene.agent.apply(&format!("{ATTACHING}  - {{name: tap1, groups: [db]}}\n"));
-    assert_eq!(bound()[1], ("tap1".to_owned(), groups("db")));
-    assert_eq!(scene.agent.run(&["detach", "tap2"]).status, 0);
-    scene.agent.apply(&without);
-    assert_eq!(bound().len(), 1);
-}
-
 /// Two policies that both refuse the peer, for reasons that lie in different tables: the one knows it as a member of a
 /// group that is denied, the other has a default that denies. A packet judged by half of each would pass.
 #[test]

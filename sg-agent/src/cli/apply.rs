@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use serde::Serialize;
 
-use super::{attached, colour::Colour, difference, missing};
+use super::{colour::Colour, difference, missing};
 use crate::{
     dataplane::{Error, Loaded, Options, Outcome, Writer, environment, interfaces},
     policy::{self, Loaded as File, Policy, render},
@@ -46,30 +46,27 @@ impl Apply {
         }
         let colour = self.colour.on_stderr();
         super::print_error(&render::human(&file.diagnostics, &file.sources, colour))?;
-        let Some(mut policy) = file.policy.take() else {
+        let Some(policy) = file.policy.take().map(Arc::new) else {
             let name = render::printable(&self.file.display().to_string());
             super::print_error(&format!("{name}: refused; the policy in force stays\n"))?;
             return Ok(ExitCode::FAILURE);
         };
         if self.dry_run {
-            return self.dry_run(options, policy);
+            return self.dry_run(options, &policy);
         }
         let mut writer = Writer::open(options, Some(&policy.settings))?;
-        attached::keep(&mut policy, writer.loaded.state.policy(), &interfaces::list()?)?;
-        let policy = Arc::new(policy);
         let outcome = writer.apply(&policy)?;
         self.report(&file, &policy, &outcome)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn dry_run(&self, options: &Options, mut policy: Policy) -> anyhow::Result<ExitCode> {
+    fn dry_run(&self, options: &Options, policy: &Policy) -> anyhow::Result<ExitCode> {
         let before = match Loaded::open(options) {
             Ok(loaded) => Arc::clone(loaded.state.policy()),
             Err(Error::NotLoaded) => Arc::default(),
             Err(error) => return Err(error.into()),
         };
-        attached::keep(&mut policy, &before, &interfaces::list()?)?;
-        let changes = difference::changes(&before, &policy);
+        let changes = difference::changes(&before, policy);
         let text = if self.json {
             serde_json::to_string(&changes)? + "\n"
         } else if changes.is_empty() {

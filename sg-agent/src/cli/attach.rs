@@ -80,7 +80,6 @@ impl Attach {
             rx_hook: RxHook::Auto,
             zone: String::new(),
             link_local: LinkLocal::Any,
-            is_attached: true,
         }
     }
 }

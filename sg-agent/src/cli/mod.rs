@@ -3,7 +3,6 @@
 
 pub mod apply;
 pub mod attach;
-mod attached;
 pub mod check;
 pub mod clock_offset;
 pub mod colour;

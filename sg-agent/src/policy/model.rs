@@ -360,9 +360,6 @@ pub struct Interface {
     pub zone: String,
     /// Link-local addresses the instance may use.
     pub link_local: LinkLocal,
-    /// Bound by `attach`, not by the file: the next `apply` keeps it.
-    #[serde(default)]
-    pub is_attached: bool,
 }
 
 /// An address (or prefix) the instance may use besides its own, with the MAC it goes with.

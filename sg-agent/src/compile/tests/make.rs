@@ -77,7 +77,6 @@ pub fn interface(groups: &[&str], addresses: &[&str]) -> Interface {
         rx_hook: RxHook::Auto,
         zone: String::new(),
         link_local: LinkLocal::Any,
-        is_attached: false,
     }
 }
 
