@@ -20,6 +20,7 @@
 //! | [`model`] | what the specification says happens, packet by packet |
 //! | [`random`] | policies and packets from a seed |
 //! | [`sequence`] | sequences of packets, clock steps and policies |
+//! | [`replay`] | captures through the loaded programs and the model |
 //! | [`progrun`] | frames through the loaded programs |
 //! | [`clock`] | the dataplane's clock, moved |
 //! | [`interrupt`] | Ctrl-C, so that nothing stays behind |
@@ -38,6 +39,7 @@ pub mod oracle;
 pub mod packets;
 pub mod progrun;
 pub mod random;
+pub mod replay;
 pub mod sequence;
 pub mod topology;
 pub mod traffic;

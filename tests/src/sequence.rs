@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use frame::frame;
 pub use generate::{Shape, generate};
-pub use host::Host;
+pub use host::{Host, Timed};
 pub use policy::MAC;
 pub use shrink::shrink;
 pub use text::step;
