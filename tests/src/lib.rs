@@ -13,6 +13,7 @@
 //! | [`netns`] | network namespaces, and how to be in one |
 //! | [`topology`] | a host with guests and an outside client |
 //! | [`packets`] | frames, also impossible ones |
+//! | [`guide`] | the examples of the guide for operators |
 //! | [`inject`] | sending frames and seeing what comes out |
 //! | [`traffic`] | real sockets |
 //! | [`agent`] | the `sg-agent` binary and its JSON |
@@ -31,6 +32,7 @@
 pub mod agent;
 pub mod bench;
 pub mod clock;
+pub mod guide;
 pub mod inject;
 pub mod interrupt;
 pub mod model;
