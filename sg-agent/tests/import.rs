@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 use sg_agent::policy::{
-    self, Policy,
+    self, Code, Policy,
     model::{Direction, Match, Remote},
 };
 use tempfile::TempDir;
@@ -67,6 +67,17 @@ fn every_source_gives_its_golden_policy() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The golden tests of the codes that only `import` gives; the others are in `diagnostics.rs`.
+#[test]
+fn its_own_codes_have_their_golden_files() {
+    for code in [Code::Json, Code::Import] {
+        let run = import(&[&format!("tests/import/{code}.json")]);
+        assert_eq!(run.status.code(), Some(1), "{code}");
+        let said = text(&run.stderr);
+        assert!(agrees(&format!("tests/diagnostics/{code}.txt"), &said), "{said}");
+    }
 }
 
 fn imported(file: &str) -> Policy {

@@ -66,17 +66,27 @@ impl Tap {
         let end = Instant::now() + patience;
         loop {
             let left = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            let frame = self.next(left)?;
+            if frame.windows(mark.len()).any(|window| window == mark) {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// The next frame that is seen on the device, in either direction, within `patience`.
+    pub fn next(&self, patience: Duration) -> Option<Vec<u8>> {
+        let end = Instant::now() + patience;
+        loop {
+            let left = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
             self.socket.set_read_timeout(Some(left)).expect("a time limit");
             let mut frame = vec![0; 1 << 17];
             match (&self.socket).read(&mut frame) {
-                Ok(length) => frame.truncate(length),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                    continue;
+                Ok(length) => {
+                    frame.truncate(length);
+                    return Some(frame);
                 }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(error) => panic!("receiving on {}: {error}", self.device),
-            }
-            if frame.windows(mark.len()).any(|window| window == mark) {
-                return Some(frame);
             }
         }
     }

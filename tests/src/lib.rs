@@ -9,9 +9,11 @@
 //!
 //! | module | is |
 //! |---|---|
+//! | [`nft`] | nftables rule sets |
 //! | [`netns`] | network namespaces, and how to be in one |
 //! | [`topology`] | a host with guests and an outside client |
 //! | [`packets`] | frames, also impossible ones |
+//! | [`guide`] | the examples of the guide for operators |
 //! | [`inject`] | sending frames and seeing what comes out |
 //! | [`traffic`] | real sockets |
 //! | [`agent`] | the `sg-agent` binary and its JSON |
@@ -24,15 +26,18 @@
 //! | [`clock`] | the dataplane's clock, moved |
 //! | [`interrupt`] | Ctrl-C, so that nothing stays behind |
 //! | [`wire`] | packets through a host to a guest and back |
+//! | [`twin`] | sg beside Linux's own firewall |
 //! | [`mod@bench`] | how fast the loaded programs are |
 
 pub mod agent;
 pub mod bench;
 pub mod clock;
+pub mod guide;
 pub mod inject;
 pub mod interrupt;
 pub mod model;
 pub mod netns;
+pub mod nft;
 pub mod oracle;
 pub mod packets;
 pub mod progrun;
@@ -41,4 +46,5 @@ pub mod replay;
 pub mod sequence;
 pub mod topology;
 pub mod traffic;
+pub mod twin;
 pub mod wire;

@@ -344,7 +344,7 @@ fn counter(verdict: Verdict) -> Option<Reason> {
 }
 
 /// The counters that moved: direction, counter, by how much.
-fn moved(before: &InterfaceStats, after: &InterfaceStats) -> Vec<(usize, Option<Reason>, u64)> {
+pub(crate) fn moved(before: &InterfaceStats, after: &InterfaceStats) -> Vec<(usize, Option<Reason>, u64)> {
     let mut all = Vec::new();
     for (direction, (before, after)) in before.0.iter().zip(&after.0).enumerate() {
         let counts = |stats: &DirectionStats| {
