@@ -7,8 +7,8 @@ use std::{fs, path::Path};
 
 use sg_agent::policy::{self, Code, Loaded, Severity, render};
 
-/// `apply` and `check` find them; their golden tests are in `src/cli/missing.rs` and `src/cli/fit.rs`.
-const NOT_HERE: &[Code] = &[Code::InterfaceMissing, Code::Capacity];
+/// `apply`, `check` and `import` find them; their tests are in `src/cli/missing.rs`, `src/cli/fit.rs` and `import.rs`.
+const NOT_HERE: &[Code] = &[Code::InterfaceMissing, Code::Capacity, Code::Json, Code::Import];
 
 const GOLDEN: &str = "tests/diagnostics";
 

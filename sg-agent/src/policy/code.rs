@@ -38,6 +38,8 @@ codes! {
     Utf8 "E-UTF8" "A file is not UTF-8.",
     Control "E-CONTROL" "A control character that no text file has.",
     Yaml "E-YAML" "The text is not YAML.",
+    Json "E-JSON" "`import`: the text is not JSON.",
+    Import "E-IMPORT" "`import`: nothing in the file that it can read.",
     Empty "E-EMPTY" "The file holds no policy.",
     Documents "E-DOCUMENTS" "The file holds more than one YAML document.",
     Alias "E-ALIAS" "An alias that is not usable, or aliases that expand to too much.",

@@ -6,9 +6,11 @@
 pub mod code;
 pub mod diagnostic;
 pub mod document;
+pub mod language;
 pub mod lint;
 pub mod model;
 pub mod render;
+pub mod schema;
 pub mod services;
 pub mod source;
 pub mod suggest;

@@ -79,7 +79,23 @@ fn line_starts(text: &str) -> Vec<usize> {
 
 /// The text of the file at `path`, without a byte order mark; `sources` keeps it.
 pub fn read(path: &Path, file: FileId, sources: &mut Sources) -> Result<Arc<str>, Diagnostic> {
-    let (text, fault) = match String::from_utf8(read_bytes(path, file)?) {
+    text(read_bytes(path, file)?, file, sources)
+}
+
+/// The same of standard input.
+pub fn read_stdin(file: FileId, sources: &mut Sources) -> Result<Arc<str>, Diagnostic> {
+    let name = Path::new("standard input");
+    let mut bytes = Vec::new();
+    let mut limited = io::stdin().lock().take(MAX_FILE_BYTES + 1);
+    limited.read_to_end(&mut bytes).map_err(|e| cannot_read(name, &e.to_string(), file))?;
+    match bytes.len() as u64 {
+        0..=MAX_FILE_BYTES => text(bytes, file, sources),
+        read => Err(too_large(name, read, file)),
+    }
+}
+
+fn text(bytes: Vec<u8>, file: FileId, sources: &mut Sources) -> Result<Arc<str>, Diagnostic> {
+    let (text, fault) = match String::from_utf8(bytes) {
         Ok(text) => (text, None),
         Err(e) => {
             let lossy = String::from_utf8_lossy(e.as_bytes()).into_owned();

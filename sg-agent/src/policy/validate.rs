@@ -18,8 +18,9 @@ mod settings;
 use std::collections::BTreeSet;
 
 pub use address_groups::Files;
-pub use matches::{PROTOCOLS, protocol_name};
-pub use names::is_unprintable;
+pub use matches::protocol_name;
+pub use names::{is_unprintable, name_fault};
+pub use net::parse_prefix;
 pub use positions::{GroupPositions, Positions};
 pub(super) use rules::narrowed;
 pub use scalars::seconds;

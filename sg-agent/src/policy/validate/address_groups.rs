@@ -13,6 +13,7 @@ use super::{
         code::Code,
         diagnostic::{Report, Span},
         document::{AddressGroupDoc, Scalar, clip},
+        language,
         model::AddressGroup,
         source::{self, FileId, Sources},
     },
@@ -134,7 +135,7 @@ fn inside(scalar: &Scalar<'_>, base: &Path, report: &mut Report) -> Option<PathB
             scalar.span,
             format!("`{}` lies outside the policy file's directory", clip(&scalar.text)),
         )
-        .help("name a file beside the policy file or below it, relative, without `..`");
+        .help(language::PATH);
     None
 }
 

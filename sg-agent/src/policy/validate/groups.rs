@@ -7,6 +7,7 @@ use super::{
         code::Code,
         diagnostic::Report,
         document::{GroupDoc, Scalar, clip},
+        language::{ACTIONS, CHANGES},
         model::{Action, Group, OnIngressChange, Quotas, Rule},
         suggest, templates,
     },
@@ -14,12 +15,6 @@ use super::{
     positions::{GroupPositions, Positions},
     rules, scalars,
 };
-
-const CHANGES: &[(&str, OnIngressChange)] = &[
-    ("recheck", OnIngressChange::Recheck),
-    ("clear", OnIngressChange::Clear),
-    ("keep", OnIngressChange::Keep),
-];
 
 /// All security groups, within the quotas.
 pub fn groups(
@@ -94,7 +89,7 @@ fn flag(scalar: &Option<Scalar<'_>>, what: &str, default: bool, report: &mut Rep
 }
 
 fn default(scalar: &Option<Scalar<'_>>, what: &str, default: Action, report: &mut Report) -> Action {
-    scalars::optional_choice(scalar, what, scalars::ACTIONS, report).unwrap_or(default)
+    scalars::optional_choice(scalar, what, ACTIONS, report).unwrap_or(default)
 }
 
 fn change(scalar: &Option<Scalar<'_>>, report: &mut Report) -> OnIngressChange {
