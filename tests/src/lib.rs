@@ -13,6 +13,8 @@
 //! | [`topology`] | a host with guests and an outside client |
 //! | [`packets`] | frames, also impossible ones |
 //! | [`inject`] | sending frames and seeing what comes out |
+//! | [`tun`] | the guest's end of a tap |
+//! | [`port`] | a filtered port of every kind, on a bridge |
 //! | [`traffic`] | real sockets |
 //! | [`agent`] | the `sg-agent` binary and its JSON |
 //! | [`oracle`] | what the policy says, rule by rule |
@@ -20,6 +22,8 @@
 //! | [`random`] | policies and packets from a seed |
 //! | [`sequence`] | sequences of packets, clock steps and policies |
 //! | [`progrun`] | frames through the loaded programs |
+//! | [`counters`] | what the dataplane counts, before and after a packet |
+//! | [`life`] | a connection's life, packet by packet, through the loaded programs |
 //! | [`clock`] | the dataplane's clock, moved |
 //! | [`interrupt`] | Ctrl-C, so that nothing stays behind |
 //! | [`wire`] | packets through a host to a guest and back |
@@ -28,15 +32,19 @@
 pub mod agent;
 pub mod bench;
 pub mod clock;
+pub mod counters;
 pub mod inject;
 pub mod interrupt;
+pub mod life;
 pub mod model;
 pub mod netns;
 pub mod oracle;
 pub mod packets;
+pub mod port;
 pub mod progrun;
 pub mod random;
 pub mod sequence;
 pub mod topology;
 pub mod traffic;
+pub mod tun;
 pub mod wire;
