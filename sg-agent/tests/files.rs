@@ -30,6 +30,7 @@ fn refused(path: &Path, code: Code, word: &str) -> Loaded {
     loaded
 }
 
+/// A37
 #[test]
 fn what_is_not_a_regular_file_is_refused_without_waiting() {
     let folder = folder();
@@ -67,6 +68,7 @@ fn a_huge_file_is_refused_unread() {
     refused(&path, Code::FileSize, "104857600");
 }
 
+/// A37
 #[test]
 fn too_many_values_are_refused() {
     let folder = folder();
@@ -137,6 +139,7 @@ fn a_file_of_another_kind_does_not_flood() {
     assert!(loaded.diagnostics.iter().any(|one| one.code == Code::More && one.message.starts_with("3 more")));
 }
 
+/// A37
 #[test]
 fn an_address_file_stays_in_the_folder() {
     let outer = folder();
@@ -166,6 +169,7 @@ fn an_address_file_that_cannot_be_read_is_a_fault_where_it_is_named() {
     }
 }
 
+/// A37
 #[test]
 fn one_large_file_named_often_is_refused() {
     let folder = folder();

@@ -55,6 +55,14 @@ impl Plane {
         self.counters = self.agent.counters();
     }
 
+    /// Takes a device away and makes another of its name.
+    #[track_caller]
+    pub fn remake(&mut self, device: &str) {
+        self.host.ip(&format!("link del {device}"));
+        self.host.add_device(device);
+        self.devices.insert(device.to_owned(), self.host.ifindex(device));
+    }
+
     /// Index of a device.
     #[track_caller]
     pub fn ifindex(&self, device: &str) -> u32 {

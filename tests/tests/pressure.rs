@@ -8,7 +8,7 @@ use sg_tests::{
     life::{Life, Plane},
     packets::{
         Ethernet, Ip, Transport,
-        flag::{ACK, SYN},
+        flag::{ACK, FIN, SYN},
     },
     progrun::Hook,
     wire::Family,
@@ -276,13 +276,33 @@ fn every_tuple_has_an_entry_of_its_own() {
     assert_eq!(plane.counters.entries().connections, u64::from(SHARE));
 }
 
-/// C20, C23, U14, A25: the same tuple on two ports is two connections.
+/// T35: connections come and go; each works, and none leaves anything behind.
+#[test]
+fn short_connections_leave_nothing() {
+    let plane = plane(&["tap0"]);
+    for (number, family) in (0..2_000).zip(Family::BOTH.into_iter().cycle()) {
+        let life = on(&plane, "tap0", family);
+        establish(&life, 10_000 + number..10_001 + number);
+        life.leaves(&Transport::tcp(80, 10_000 + number, FIN | ACK));
+        life.enters(&Transport::tcp(10_000 + number, 80, FIN | ACK));
+        life.leaves(&Transport::tcp(80, 10_000 + number, ACK));
+        plane.wait(50);
+    }
+    plane.wait(30_000);
+    assert!(plane.connections().is_empty());
+    plane.forget();
+    assert_eq!(plane.counters.entries().connections, 0);
+}
+
+/// T41, C20, C23, U14, A25: the same tuple on two ports is two connections; an answer that takes another port belongs
+/// to neither.
 #[test]
 fn a_tuple_on_another_port_is_another_connection() {
     let plane = plane(&["tap0", "tap1"]);
     for family in Family::BOTH {
         let (one, other) = (on(&plane, "tap0", family), on(&plane, "tap1", family));
         establish(&one, 10_000..10_001);
+        other.is_kept_in(Reason::Default, &Transport::tcp(80, 10_000, SYN | ACK));
         other.is_kept_in(Reason::Default, &Transport::tcp(80, 10_000, ACK));
         other.is_kept_out(Reason::NoConnection, &Transport::tcp(10_000, 80, ACK));
         one.leaves(&Transport::tcp(80, 10_000, ACK));

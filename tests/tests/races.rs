@@ -191,3 +191,55 @@ fn a_sweep_never_takes_a_refreshed_entry() {
         assert_eq!(lost, 0, "answers without an entry");
     });
 }
+
+/// A32: while the policy changes back and forth, each packet is judged by the one or the other: what both refuse never
+/// passes, what both allow always does.
+#[test]
+fn a_change_of_policy_opens_no_gap() {
+    let policy = |port: u16| {
+        format!(
+            "version: 1
+settings: {{conntrack: {{max_entries: 4096, max_per_interface: 1024}}, limits: {{policy_bytes: 1048576}}}}
+security_groups:
+  guest:
+    stateful: false
+    default_policy: {{ingress: deny, egress: deny}}
+    rules: [{{direction: ingress, protocol: udp, ports: [53, {port}]}}]
+interfaces:
+  - {{name: tap0, role: guest, groups: [guest]}}
+"
+        )
+    };
+    let plane = Plane::new(&[PORT], &policy(1000));
+    let ifindex = plane.ifindex(PORT);
+    let done = AtomicBool::new(false);
+    let frames = [(53, true), (54, false)].map(|(port, passes)| {
+        (
+            inward(Family::V4, &Transport::udp(40_000, port)),
+            inward(Family::V6, &Transport::udp(40_000, port)),
+            passes,
+        )
+    });
+    let packets = thread::scope(|scope| {
+        let prober = scope.spawn(|| {
+            plane.host.enter(|| {
+                let mut packets = 0u64;
+                while !done.load(Ordering::Relaxed) {
+                    for ((hook, v4), (_, v6), passes) in &frames {
+                        for frame in [v4, v6] {
+                            assert_eq!(plane.programs.passes_here(*hook, ifindex, frame), *passes);
+                            packets += 1;
+                        }
+                    }
+                }
+                packets
+            })
+        });
+        for port in (1_001..1_025).chain([1_000]) {
+            plane.agent.apply(&policy(port));
+        }
+        done.store(true, Ordering::Relaxed);
+        prober.join().expect("the prober")
+    });
+    assert!(packets > 1_000, "only {packets} packets between 25 changes");
+}

@@ -120,7 +120,7 @@ fn a_sweep_frees_what_has_ended_and_nothing_else() {
     );
 }
 
-/// C16, A36: the wall clock is nobody's clock: entries count ticks of a clock that only goes forward, so a test can only
+/// C16, C18, A36: the wall clock is nobody's clock: entries count ticks of a clock that only goes forward, so a test can only
 /// move it forward, and far ahead nothing is immortal.
 #[test]
 fn nothing_is_immortal_far_ahead() {

@@ -126,7 +126,7 @@ fn errors_from_anywhere(life: &Life<'_>) {
     life.is("one-way", 30);
 }
 
-/// I07, I20, I21, A16: about one that never was they are dropped, before and after there is another.
+/// I07, I19, I20, I21, A16: about one that never was they are dropped, before and after there is another.
 fn errors_about_nothing(life: &Life<'_>) {
     for kind in errors(life.family) {
         life.is_kept_out(Reason::Default, &error(life.family, kind, &asked(life.family, 40_000)));
@@ -134,7 +134,6 @@ fn errors_about_nothing(life: &Life<'_>) {
     life.leaves(&Transport::udp(40_000, 53));
     for kind in errors(life.family) {
         life.is_kept_out(Reason::Default, &error(life.family, kind, &asked(life.family, 40_001)));
-        // I19
         let answer = life.family.inward().carry(&Transport::udp(54, 40_000));
         life.is_kept_in(Reason::Default, &error(life.family, kind, &answer));
     }

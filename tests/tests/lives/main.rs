@@ -1,6 +1,7 @@
 //! What the catalogue of scenarios tells packet by packet, each life of both families and with received frames judged
 //! at XDP and at TCX. Lives on real wires are in `established.rs`, `icmp.rs` and `fragments.rs`.
 
+mod changes;
 mod closing;
 mod expiry;
 mod fragments;
@@ -66,8 +67,12 @@ fn to_peer(flags: u8) -> Transport {
 }
 
 fn open(life: &Life<'_>) {
+    handshake(life);
+    life.is("established", 600);
+}
+
+fn handshake(life: &Life<'_>) {
     life.enters(&to_guest(SYN));
     life.leaves(&to_peer(SYN | ACK));
     life.enters(&to_guest(ACK));
-    life.is("established", 600);
 }

@@ -22,6 +22,7 @@ fn tcp_opens_and_goes_on() {
             ("a SYN again on an open connection", a_syn_again),
             ("idle and kept alive", idle_and_kept_alive),
             ("one packet to itself", one_packet_to_itself),
+            ("to its own second address", to_its_own_second_address),
         ],
     );
 }
@@ -187,6 +188,14 @@ fn one_packet_to_itself(life: &Life<'_>) {
     life.is("syn-sent", 30);
     life.goes(EGRESS, &land, &Transport::tcp(8080, 8080, SYN), Some(Reason::Default));
     life.is("syn-sent", 30);
+}
+
+/// T40: what a guest sends to an address of its own and gets back is judged both times: the first makes no way for the
+/// second.
+fn to_its_own_second_address(life: &Life<'_>) {
+    let ip = Ip::new(life.family.guest(), life.family.router());
+    life.goes(EGRESS, &ip, &Transport::tcp(50_000, 443, SYN), None);
+    life.goes(INGRESS, &ip, &Transport::tcp(50_000, 443, SYN), Some(Reason::Default));
 }
 
 /// T12: both ends open at once, each by its own rule.
