@@ -138,3 +138,27 @@ fn nothing_is_immortal_far_ahead() {
         })],
     );
 }
+
+/// C22: whoever has seen an entry before a packet refreshed it cannot free it any more, ended or not. (Sweep and flush
+/// free entries that way: by what they have seen.)
+#[test]
+fn an_entry_is_freed_only_as_it_was_seen() {
+    tell(
+        &plane(),
+        PORT,
+        &[("freed", |life| {
+            let kernel = &life.plane.counters.loaded.kernel;
+            let see = || life.plane.connections().pop().expect("an entry");
+            goes(life, ('+', Udp), true);
+            let before = see();
+            life.waits(20);
+            goes(life, ('+', Udp), true);
+            life.waits(20);
+            assert!(!kernel.evict(before.table, before.slot, before.life).expect("an answer"));
+            goes(life, ('-', Udp), true);
+            let now = see();
+            assert!(kernel.evict(now.table, now.slot, now.life).expect("an answer"));
+            goes(life, ('-', Udp), false);
+        })],
+    );
+}

@@ -28,6 +28,10 @@ impl Ports {
         let ports: Vec<Port> = Kind::all(role).into_iter().enumerate().map(port).collect();
         let agent = Agent::new(&host);
         agent.apply(&policy(&ports, group));
+        for interface in agent.status().interfaces {
+            let port = ports.iter().find(|port| port.device == interface.name).expect("a port");
+            assert_eq!((interface.rx_hook.as_str(), interface.enforced), (port.kind.rx_hook, true));
+        }
         let counters = agent.counters();
         Self { agent, counters, ports }
     }
