@@ -3,11 +3,11 @@
 
 mod changes;
 mod closing;
+mod datagrams;
 mod expiry;
 mod fragments;
 mod icmp;
 mod pickup;
-mod ports;
 mod tcp;
 
 use sg_common::{

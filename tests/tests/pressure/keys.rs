@@ -28,8 +28,8 @@ fn infrastructure_takes_no_room() {
         put(&Ethernet::new(mac, Mac::BROADCAST)
             .ip(&igmp, &Transport::raw(2, &[0x16, 0, 0, 0, 239, 1, high, low])));
     }
-    let use_ = plane.counters.entries();
-    assert_eq!((use_.connections, use_.fragments), (0, 0));
+    let used = plane.counters.entries();
+    assert_eq!((used.connections, used.fragments), (0, 0));
 }
 
 /// C14, C15: thousands of tuples of both families, among them IPv4 addresses written as IPv6: each finds its own entry

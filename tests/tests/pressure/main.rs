@@ -142,8 +142,8 @@ fn a_flood_that_the_rules_refuse_takes_no_room() {
             assert!(!passes(&plane, "tap0", &flooder(family), &Transport::udp(port, 81)));
         }
     }
-    let use_ = plane.counters.entries();
-    assert_eq!((use_.connections, use_.fragments), (0, 0));
+    let used = plane.counters.entries();
+    assert_eq!((used.connections, used.fragments), (0, 0));
 }
 
 /// C04: a guest whose share is used up is its own neighbour only: another opens a thousand connections beside it.
@@ -200,8 +200,8 @@ fn a_flood_of_first_pieces_costs_only_pieces() {
         refused += u32::from(!plane.programs.passes(Hook::TcxEgress, plane.ifindex("tap0"), &frame));
     }
     assert!(refused > 1_000, "only {refused} were refused");
-    let use_ = plane.counters.entries();
-    assert!(use_.fragments <= 1_024, "{use_:?}");
+    let used = plane.counters.entries();
+    assert!(used.fragments <= 1_024, "{used:?}");
     life.goes_as(INGRESS, &first(5_000, Family::V4), Some(Reason::FragmentsFull));
     life.enters(&Transport::udp(8, 53));
     life.leaves(&Transport::udp(8, 53));

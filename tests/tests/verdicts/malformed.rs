@@ -9,7 +9,11 @@ const IPV4: usize = ETHERNET + 20;
 const IPV6: usize = ETHERNET + 40;
 
 pub fn cases() -> Vec<Case> {
-    [ipv4(), ipv6(), transports(), fragments(), carriers(Side::In), carriers(Side::Out)].concat()
+    let mut cases = [ipv4(), ipv6(), transports(), fragments(), carriers_on_the_host()].concat();
+    for family in families() {
+        cases.extend([Side::In, Side::Out].into_iter().flat_map(|side| carriers(side, family)));
+    }
+    cases
 }
 
 /// A frame that passes, from which the cases are bent.
@@ -173,21 +177,20 @@ fn fragments() -> Vec<Case> {
 }
 
 /// P31, P33-P36, N04, A9: an allowed packet in the wrong envelope.
-fn carriers(side: Side) -> Vec<Case> {
-    let (peer, guest) = families()[0];
+fn carriers(side: Side, (peer, guest): (IpAddr, IpAddr)) -> Vec<Case> {
     let (ethernet, ip, port) = match side {
         Side::Out => (Ethernet::new(GUEST_MAC, ROUTER_MAC), Ip::new(guest, peer), 80),
         _ => (Ethernet::new(ROUTER_MAC, GUEST_MAC), Ip::new(peer, guest), 8080),
     };
     let datagram = ip.carry(&Transport::tcp(52_000, port, SYN));
-    let case = |name: &str, frame, verdict| Case { name: format!("{name}, {side:?}"), side, frame, verdict };
+    let case = |name: &str, frame, verdict| {
+        let name = named(&format!("{name}, {side:?}"), peer);
+        Case { name, side, frame, verdict }
+    };
     let by = |tags: &[(u16, u16)]| Ethernet { tags: tags.to_vec(), ..ethernet.clone() };
-    let tagged = |tags: &[(u16, u16)]| by(tags).frame(ethertype::IPV4, &datagram);
+    let tagged = |tags: &[(u16, u16)]| by(tags).frame(ip.ethertype(), &datagram);
     let (tag, service) = ((ethertype::VLAN, 5), (ethertype::SERVICE_VLAN, 6));
     let vlan = dropped(Reason::Vlan);
-    let snap = [&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &datagram[..]].concat();
-    let mpls = [&[0, 0, 0x11, 0x40], &datagram[..]].concat();
-    let pppoe = [&[0x11, 0, 0, 1, 0, 42, 0, 0x21], &datagram[..]].concat();
     let non_ip = dropped(Reason::NonIp);
     vec![
         case("VLAN tag", tagged(&[tag]), vlan),
@@ -200,9 +203,45 @@ fn carriers(side: Side) -> Vec<Case> {
         case("three tags", tagged(&[service, tag, tag]), vlan),
         case("VLAN tag and nothing else", ethernet.frame(ethertype::VLAN, &[]), vlan),
         case("LLDP", ethernet.frame(0x88cc, &[0; 46]), non_ip),
-        case("MPLS", ethernet.frame(0x8847, &mpls), non_ip),
-        case("PPPoE", ethernet.frame(0x8864, &pppoe), non_ip),
-        case("802.3 SNAP", ethernet.frame(snap.len() as u16, &snap), non_ip),
         case("RARP", ethernet.frame(0x8035, &[0; 28]), non_ip),
     ]
+    .into_iter()
+    .chain(envelopes(&ethernet, &ip, &datagram).map(|(name, frame)| case(name, frame, non_ip)))
+    .collect()
+}
+
+/// The datagram in MPLS, PPPoE and SNAP.
+fn envelopes(ethernet: &Ethernet, ip: &Ip, datagram: &[u8]) -> [(&'static str, Vec<u8>); 3] {
+    let point_to_point = if ip.source.is_ipv4() { 0x21 } else { 0x57 };
+    let [high, low] = ip.ethertype().to_be_bytes();
+    let mpls = [&[0, 0, 0x11, 0x40], datagram].concat();
+    let pppoe = [&[0x11, 0, 0, 1, 0, 42, 0, point_to_point], datagram].concat();
+    let snap = [&[0xaa, 0xaa, 3, 0, 0, 0, high, low], datagram].concat();
+    [
+        ("MPLS", ethernet.frame(0x8847, &mpls)),
+        ("PPPoE", ethernet.frame(0x8864, &pppoe)),
+        ("802.3 SNAP", ethernet.frame(snap.len() as u16, &snap)),
+    ]
+}
+
+/// P35, P36, A9: a host NIC speaks with its neighbours, but no envelope is a way round.
+fn carriers_on_the_host() -> Vec<Case> {
+    let ethernet = Ethernet::new(ROUTER_MAC, GUEST_MAC);
+    let case = |name: &str, frame, verdict| Case {
+        name: format!("host: {name}"),
+        side: Side::HostIn,
+        frame,
+        verdict,
+    };
+    let mut cases = vec![
+        case("LLDP", ethernet.frame(0x88cc, &[0; 46]), INFRASTRUCTURE),
+        case("spanning tree", ethernet.frame(38, &[0x42; 46]), INFRASTRUCTURE),
+    ];
+    for (peer, host) in families() {
+        let ip = Ip::new(peer, host);
+        let datagram = ip.carry(&Transport::tcp(52_002, 22, SYN));
+        let refused = envelopes(&ethernet, &ip, &datagram);
+        cases.extend(refused.map(|(name, frame)| case(&named(name, peer), frame, dropped(Reason::NonIp))));
+    }
+    cases
 }

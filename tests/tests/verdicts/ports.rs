@@ -8,11 +8,11 @@ use sg_tests::{
 
 use super::*;
 
-/// Guest's and router's addresses, as far as a follower needs them.
+/// What a guest's end may send from.
 const GUEST: (Mac, [u8; 4]) = (GUEST_MAC, [10, 9, 2, 2]);
 
 /// What the kernel itself drops, on some ways, before any program sees it.
-const REFUSED_EARLIER: &[&str] = &["VLAN tag and nothing else, In", "VLAN tag and nothing else, Out"];
+const REFUSED_EARLIER: &str = "VLAN tag and nothing else";
 
 /// A host with a port of every kind that `role` can have, all under the same groups.
 pub struct Ports {
@@ -122,7 +122,7 @@ fn check_all(
         for case in dropped.iter().chain(&passed) {
             let Some(verdict) = verdict(case) else { continue };
             let seen = port.put(&ports.counters, way(case), &case.frame);
-            let refused_earlier = REFUSED_EARLIER.contains(&case.name.as_str())
+            let refused_earlier = case.name.starts_with(REFUSED_EARLIER)
                 && (seen.passed, seen.moved.len(), seen.no_entry) == (false, 0, true);
             if !refused_earlier && !agrees(&seen, port, way(case), verdict) {
                 wrong.push(format!("{}: {}: expected {verdict:?}, seen {seen:?}", port.kind, case.name));
