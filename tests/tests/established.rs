@@ -213,3 +213,16 @@ security_groups:
     assert_eq!(wire.agent.status().conntrack.entries, 0);
     wire.is_kept_in("default", &Family::V4.outward(), &Transport::udp(5353, 40_000));
 }
+
+/// What Linux's connection tracking calls invalid: an ACK or a FIN before the answer, a SYN+ACK of the side that opened.
+#[test]
+fn a_segment_out_of_turn_is_the_receivers_business() {
+    Wire::for_both(POLICY, |wire, family| {
+        wire.enters(&family.inward(), &to_guest(SYN));
+        wire.enters(&family.inward(), &to_guest(ACK));
+        wire.enters(&family.inward(), &to_guest(SYN | ACK));
+        wire.leaves(&family.outward(), &to_peer(SYN | ACK));
+        wire.enters(&family.inward(), &to_guest(SYN | ACK));
+        assert_eq!(wire.agent.status().conntrack.entries, 1);
+    });
+}

@@ -3,7 +3,7 @@
 use sg_tests::{
     inject::mark,
     packets::{Ip, Transport},
-    wire::Wire,
+    wire::{Family, Wire},
 };
 
 const POLICY: &str = "
@@ -95,5 +95,28 @@ fn the_same_identification_from_somebody_else_is_another_datagram() {
         let stranger = Ip { id: 81, ..Ip::new(family.router(), family.guest()) };
         let (later, unseen) = pieces(&stranger, 5353).remove(1);
         wire.stays_out("default", &later, unseen);
+    });
+}
+
+/// Errors fit the smallest MTU, so nobody has to remember the first fragment of one.
+#[test]
+fn an_error_in_fragments_is_about_what_its_first_quotes() {
+    Wire::for_both(POLICY, |wire, family| {
+        wire.enters(&family.inward(), &Transport::udp(40_000, 5353));
+        let quoted = family.inward().carry(&Transport::udp(40_000, 5353).payload(&[0; 16]));
+        let error = match family {
+            Family::V4 => Transport::icmp(3, 3, [0; 4]),
+            Family::V6 => Transport::icmpv6(1, 4, [0; 4]),
+        };
+        // The first fragment has the whole quote and a mark, the second another mark.
+        let (first, second) = (mark(), mark());
+        let filling = vec![0; quoted.len().next_multiple_of(8) - quoted.len()];
+        let error = error.payload(&[&quoted[..], &filling, &first, &second].concat());
+        let size = error.bytes.len() - second.len();
+        let pieces = Ip { id: 82, ..family.outward() }.fragments(&error, size);
+        assert!(wire.get_out(&pieces[0], first, true));
+        wire.agent.expect_drop("tap0", "egress", "default", || {
+            assert!(!wire.get_out(&pieces[1], second, false));
+        });
     });
 }

@@ -151,3 +151,51 @@ fn a_quote_may_be_cut_after_eight_bytes_and_have_options() {
     let mark = datagram[datagram.len() - 8..].try_into().expect("eight bytes");
     wire.stays_out("default", &datagram, mark);
 }
+
+/// Everybody may send ICMP to the guest, which may send nothing.
+const OPEN: &str = "
+security_groups:
+  guest:
+    default_policy: {ingress: deny, egress: deny}
+    rules:
+      - {direction: ingress, protocol: icmp}
+      - {direction: ingress, protocol: icmpv6}
+";
+
+fn message(family: Family, kind: u8, code: u8) -> Transport {
+    error(family, (kind, code, [0, 7, 0, 1]), &[0; 16])
+}
+
+#[test]
+fn other_icmp_is_for_the_rules_alone() {
+    Wire::for_both(OPEN, |wire, family| {
+        let pairs = if family == Family::V4 { [(30, 31), (42, 43)] } else { [(139, 140), (200, 201)] };
+        for (request, reply) in pairs {
+            wire.enters(&family.inward(), &message(family, request, 0));
+            wire.is_kept_in("default", &family.outward(), &message(family, reply, 0));
+        }
+        assert_eq!(wire.agent.status().conntrack.entries, 0);
+    });
+}
+
+#[test]
+fn only_code_0_asks_or_answers() {
+    Wire::for_both(OPEN, |wire, family| {
+        let (request, reply) = if family == Family::V4 { (8, 0) } else { (128, 129) };
+        wire.enters(&family.inward(), &message(family, request, 1));
+        assert_eq!(wire.agent.status().conntrack.entries, 0);
+        wire.is_kept_in("default", &family.outward(), &message(family, reply, 1));
+        wire.enters(&family.inward(), &message(family, reply, 1));
+        wire.is_kept_out("no-connection", &family.inward(), &message(family, reply, 0));
+    });
+}
+
+#[test]
+fn an_error_about_nothing_is_for_the_rules() {
+    Wire::for_both(OPEN, |wire, family| {
+        for kind in errors(family) {
+            wire.enters(&family.inward(), &error(family, kind, &query(family, 40_000)));
+        }
+        assert_eq!(wire.agent.status().conntrack.entries, 0);
+    });
+}

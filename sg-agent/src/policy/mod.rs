@@ -71,9 +71,8 @@ fn judge(text: Arc<str>, path: &Path, file: FileId, mut sources: Sources) -> Loa
     match result {
         Err(diagnostics) => Loaded { diagnostics, sources, ..Loaded::default() },
         Ok(validate::Validated { policy, positions, warnings }) => {
-            let mut report = diagnostic::Report::default();
-            report.extend(warnings);
-            report.extend(lint::lint(&policy, &positions, SystemTime::now()));
+            let mut report = warnings;
+            lint::lint(&policy, &positions, SystemTime::now(), &mut report);
             Loaded { policy: Some(policy), diagnostics: report.into_sorted(), sources, positions }
         }
     }

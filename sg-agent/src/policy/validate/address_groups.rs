@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Faults listed for one address file; a file of another kind would give one per line.
-const MAX_FAULTS: usize = 10_000;
+const MAX_FAULTS: usize = 1_000;
 
 /// Most bytes of all address files together: a thousand groups may name one large file.
 const MAX_TOTAL: usize = 128 << 20;

@@ -64,7 +64,7 @@ fn quota(doc: &GroupDoc<'_>, count: usize, quotas: Quotas, report: &mut Report) 
 }
 
 fn group(doc: &GroupDoc<'_>, name: String, known: &Names, report: &mut Report) -> (Group, GroupPositions) {
-    let mut spans = GroupPositions { name: doc.name.span, rules: Vec::new() };
+    let mut spans = GroupPositions { name: doc.name.span, rules: Vec::new(), own: doc.rules.len() as u32 };
     let stateful = flag(&doc.stateful, "stateful", true, report);
     stateless_fields(doc, stateful, report);
     let mut own = Vec::new();
