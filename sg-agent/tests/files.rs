@@ -30,7 +30,7 @@ fn refused(path: &Path, code: Code, word: &str) -> Loaded {
     loaded
 }
 
-/// Y29
+/// A37, Y29
 #[test]
 fn what_is_not_a_regular_file_is_refused_without_waiting() {
     let folder = folder();
@@ -70,6 +70,7 @@ fn a_huge_file_is_refused_unread() {
     refused(&path, Code::FileSize, "104857600");
 }
 
+/// A37
 #[test]
 fn too_many_values_are_refused() {
     let folder = folder();
@@ -141,7 +142,7 @@ fn a_file_of_another_kind_does_not_flood() {
     assert!(loaded.diagnostics.iter().any(|one| one.code == Code::More && one.message.starts_with("3 more")));
 }
 
-/// Y10: a path out of the folder.
+/// A37, Y10: a path out of the folder.
 #[test]
 fn an_address_file_stays_in_the_folder() {
     let outer = folder();
@@ -172,6 +173,7 @@ fn an_address_file_that_cannot_be_read_is_a_fault_where_it_is_named() {
     }
 }
 
+/// A37
 #[test]
 fn one_large_file_named_often_is_refused() {
     let folder = folder();

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 pub use frame::frame;
 pub use generate::{Shape, generate};
-pub(crate) use host::moved;
 pub use host::{Host, Timed};
 pub use policy::MAC;
 pub(crate) use policy::{PEERS, PORTS, group, list};

@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod catalogue;
 pub mod ci;
 pub mod demo;
 pub mod exec;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, ci, demo, fuzz, mutants, replay, setup, test};
+use xtask::{bench, build, catalogue, ci, demo, fuzz, mutants, replay, setup, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Set-up, build, test, bench and demo of the workspace")]
@@ -20,6 +20,8 @@ enum Verb {
     Build(build::Options),
     /// Set up, build, and run every test
     Test(test::Options),
+    /// Write the page that says which test shows which scenario
+    Catalogue(catalogue::Options),
     /// Run what CI runs: formatting, lints, build, tests
     Ci(ci::Options),
     /// Show the firewall at work on namespaces of this machine
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Verb::Setup(options) => setup::run(&options).map(|_| ExitCode::SUCCESS),
         Verb::Build(options) => build::run(&options).map(|()| ExitCode::SUCCESS),
         Verb::Test(options) => test::run(&options),
+        Verb::Catalogue(options) => catalogue::run(&options).map(|()| ExitCode::SUCCESS),
         Verb::Ci(options) => ci::run(&options),
         Verb::Demo(options) => demo::run(&options).map(|never| match never {}),
         Verb::Fuzz(options) => fuzz::run(&options),

@@ -7,13 +7,11 @@ use sg_agent::{
     observe::connection,
     policy::model::{Direction, Role},
 };
-use sg_common::{
-    stats::{DirectionStats, InterfaceStats},
-    verdict::Reason,
-};
+use sg_common::{stats::InterfaceStats, verdict::Reason};
 
 use super::{Sequence, Step, frame, generate::clear_of_ends, policy::DEVICES};
 use crate::{
+    counters::moved,
     model::{Model, Packet},
     netns::Netns,
     oracle,
@@ -341,23 +339,6 @@ fn counter(verdict: Verdict) -> Option<Reason> {
         Verdict::Pass(_) => None,
         Verdict::Drop(reason) => Some(reason),
     }
-}
-
-/// The counters that moved: direction, counter, by how much.
-pub(crate) fn moved(before: &InterfaceStats, after: &InterfaceStats) -> Vec<(usize, Option<Reason>, u64)> {
-    let mut all = Vec::new();
-    for (direction, (before, after)) in before.0.iter().zip(&after.0).enumerate() {
-        let counts = |stats: &DirectionStats| {
-            let dropped = Reason::ALL.map(|reason| (Some(reason), stats.dropped[reason as usize]));
-            [(None, stats.allowed)].into_iter().chain(dropped)
-        };
-        for ((counter, before), (_, after)) in counts(before).zip(counts(after)) {
-            if after != before {
-                all.push((direction, counter, after - before));
-            }
-        }
-    }
-    all
 }
 
 fn table(model: &Model) -> Vec<(Row, Duration)> {

@@ -11,7 +11,7 @@ use sg_common::{stats::InterfaceStats, verdict::Reason};
 use tempfile::TempDir;
 
 use super::decode::Decoded;
-use crate::sequence::moved;
+use crate::counters::moved;
 
 /// No connection lives so long.
 const FOREVER_SECONDS: u64 = 1_000;
