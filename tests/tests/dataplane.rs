@@ -365,6 +365,7 @@ fn one_writer_at_a_time_whatever_the_state_directory() {
     scene.agent.apply(&POLICY.replace("80", "81"));
 }
 
+/// C12
 #[test]
 fn other_sizes_are_refused_while_something_is_loaded() {
     let scene = Scene::new();

@@ -1,13 +1,13 @@
 //! `sg-agent apply FILE`.
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use serde::Serialize;
 
-use super::difference;
+use super::{colour::Colour, difference, missing};
 use crate::{
-    dataplane::{Error, Loaded, Options, Outcome, Writer, bind, environment, interfaces},
-    policy::{self, Loaded as File, Policy, code::Code, diagnostic::Diagnostic, render, suggest},
+    dataplane::{Error, Loaded, Options, Outcome, Writer, environment, interfaces},
+    policy::{self, Loaded as File, Policy, render},
 };
 
 /// Load a policy file into the kernel and return when it is in force
@@ -24,6 +24,8 @@ pub struct Apply {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    colour: Colour,
 }
 
 #[derive(Serialize)]
@@ -40,9 +42,9 @@ impl Apply {
         let mut file = policy::load(&self.file);
         // Who may not apply is told that first.
         if !self.allow_missing && environment::check().is_ok() {
-            refuse_missing(&mut file)?;
+            missing::refuse(&mut file, &interfaces::list()?);
         }
-        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colour = self.colour.on_stderr();
         super::print_error(&render::human(&file.diagnostics, &file.sources, colour))?;
         let Some(policy) = file.policy.take().map(Arc::new) else {
             let name = render::printable(&self.file.display().to_string());
@@ -98,34 +100,6 @@ impl Apply {
         let what = if is_changed || outcome.hooks_changed > 0 { "in force" } else { "nothing changed" };
         super::print(&format!("generation {generation}: {what}; {}\n", list(interfaces)))
     }
-}
-
-/// A policy that names an interface which is not there is faulty for `apply`: a misspelt name would leave a guest
-/// without its filter.
-fn refuse_missing(file: &mut File) -> Result<(), Error> {
-    let Some(policy) = &file.policy else { return Ok(()) };
-    let devices = interfaces::list()?;
-    let names = || devices.iter().map(|device| device.name.as_str());
-    let faults: Vec<Diagnostic> = bind::missing(policy, &devices)
-        .into_iter()
-        .map(|at| {
-            let name = &policy.interfaces[at].name;
-            let span = file.positions.interfaces.get(at).copied().unwrap_or_default();
-            let message = format!("there is no interface `{name}` on this host");
-            let mut fault = Diagnostic::new(Code::InterfaceMissing, span, message);
-            fault.help(format!(
-                "this host has {}; a pattern (`tap*`) or --allow-missing accepts interfaces that come later",
-                list(&names().map(str::to_owned).collect::<Vec<_>>())
-            ));
-            fault.suggestion = suggest::near_miss(name, names());
-            fault
-        })
-        .collect();
-    if !faults.is_empty() {
-        file.policy = None;
-        file.diagnostics.extend(faults);
-    }
-    Ok(())
 }
 
 /// The interfaces in a line, however many.

@@ -42,12 +42,24 @@ pub enum Part {
     Middle(u32),
     /// A later one, which follows a middle one and ends the datagram.
     End(u32),
+    /// Any fragment: where in the datagram's payload its bytes begin and end, and whether the datagram ends with them.
+    Piece(u32, usize, usize, bool),
 }
 
 impl Part {
     /// Whether it is a later fragment.
     pub fn is_later(self) -> bool {
-        matches!(self, Self::Later(_) | Self::Middle(_) | Self::End(_))
+        self != Self::Whole && self.span().0.start > 0
+    }
+
+    /// The datagram's identification, if it is a fragment.
+    pub fn datagram(self) -> Option<u32> {
+        match self {
+            Self::Whole => None,
+            Self::First(id) | Self::Later(id) | Self::Middle(id) | Self::End(id) | Self::Piece(id, ..) => {
+                Some(id)
+            }
+        }
     }
 
     /// Where in the datagram's payload its bytes belong, and whether the datagram ends with them.
@@ -57,6 +69,7 @@ impl Part {
             Self::Later(_) => (1480..1504, true),
             Self::Middle(_) => (1480..1504, false),
             Self::End(_) => (1504..1528, true),
+            Self::Piece(_, start, end, is_last) => (start..end, is_last),
         }
     }
 }

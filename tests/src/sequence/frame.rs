@@ -23,7 +23,7 @@ pub fn frame(packet: &Packet) -> Vec<u8> {
             let (span, _) = packet.part.span();
             Ip { id, ..ip }.fragments(&transport.payload(&[0x5a; 1600]), span.len()).swap_remove(0)
         }
-        Part::Later(id) | Part::Middle(id) | Part::End(id) => {
+        Part::Later(id) | Part::Middle(id) | Part::End(id) | Part::Piece(id, ..) => {
             let (span, is_last) = packet.part.span();
             let bytes = vec![0x5a; span.len()];
             Ip { id, ..ip }.fragment(packet.protocol(), span.start, !is_last, &bytes)

@@ -51,6 +51,7 @@ impl Display for Packet {
             Part::Later(id) => write!(to, " later {id}")?,
             Part::Middle(id) => write!(to, " middle {id}")?,
             Part::End(id) => write!(to, " end {id}")?,
+            Part::Piece(id, start, end, _) => write!(to, " piece {id} {start} {end}")?,
         }
         write!(to, " {} > {} {}", self.source, self.destination, self.content)
     }
