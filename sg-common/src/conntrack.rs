@@ -136,10 +136,13 @@ pub struct TableUse {
     pub connections: u64,
     /// Fragmented datagrams.
     pub fragments: u64,
-    /// Tick of the last search for expired slots that a full table caused.
-    pub reclaimed: u64,
+    /// Tick of the last search for expired slots that a full table caused, of connections and of fragments; in element
+    /// 0 the tick up to which the host's allowance for searches is spent.
+    pub searched: [u64; 2],
+    /// In element 0: how many buckets have been searched so far, likewise.
+    pub cursor: [u64; 2],
     /// Unused.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 2],
 }
 
 const _: () = assert!(size_of::<TableUse>() == 64);

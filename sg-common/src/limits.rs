@@ -16,6 +16,11 @@ pub const MAX_ROOT_CHAIN: usize = 64;
 pub const DIRECT_IFINDEX: u32 = 65_536;
 /// How long a fragmented datagram is remembered, in seconds (spec section 3).
 pub const FRAGMENT_SECONDS: u64 = 30;
+/// How long a fragmented datagram is remembered that seems to be complete, in seconds: for fragments that others have
+/// overtaken.
+pub const LATE_SECONDS: u64 = 2;
+/// Buckets that searches of full tables may visit per tick, on the whole host: some 20 microseconds.
+pub const SEARCHED_PER_TICK: u64 = 1024;
 /// Conntrack slots per configured entry, as a ratio: with two buckets to choose from, a load of two thirds leaves
 /// no bucket overfull in practice.
 pub const SLOTS_PER_ENTRY: (u32, u32) = (3, 2);

@@ -41,6 +41,22 @@ pub struct Membership {
     pub before: u32,
 }
 
+/// An element of the map.
+///
+/// The map hands out the memory of an element that was removed for another one at once, while a program may still read
+/// it. So the element says whose it is, and whoever has read the membership looks at that afterwards: the key lies in
+/// front, and the kernel copies elements from the front on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Member {
+    /// Whose membership it is.
+    pub key: MemberKey,
+    /// The membership.
+    pub membership: Membership,
+}
+
+const _: () = assert!(size_of::<Member>() == 32);
+
 impl Membership {
     /// The set that `generation` sees. Generations wrap: later is a difference below 2^31.
     #[inline(always)]

@@ -20,7 +20,7 @@ pod!(
     crate::heap::Line,
     crate::interface::Interface,
     crate::members::MemberKey,
-    crate::members::Membership,
+    crate::members::Member,
     crate::probe::ProbeReply,
     crate::stats::InterfaceStats,
     crate::stats::RuleCounter,

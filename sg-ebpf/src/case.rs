@@ -53,7 +53,8 @@ impl Verdict {
 pub struct Case {
     /// The packet.
     pub packet: Packet,
-    /// For an ICMP error, the packet that it quotes; for neighbour discovery, `src` is the target.
+    /// For an ICMP error, the packet that it quotes; for neighbour discovery, `src` is the target, and options are where
+    /// a transport header would be.
     pub inner: Packet,
     /// Or the ARP packet.
     pub arp: Arp,
@@ -194,11 +195,17 @@ pub fn judge<F: Frame + ?Sized>(frame: &F, scene: &Scene, case: &mut Case) -> Ve
     let case_ptr = &raw mut *case;
     let plain = guard::is_plain(scene.iface, scene.direction, &case.packet);
     let guarded = !plain && sg_guard(case_ptr) != GO_ON;
-    let judged = guarded || case.packet.part != Part::Whole && sg_fragment(case_ptr) != GO_ON;
+    let judged = guarded || case.packet.part != Part::Whole && is_judged_fragment(case_ptr, case.packet.part);
     if !judged {
         connection_or_rules(case, scene.manner.probe);
     }
     case.verdict()
+}
+
+/// Whether a fragment's verdict is in the case: a later one's always is.
+#[inline(always)]
+fn is_judged_fragment(case: *mut Case, part: Part) -> bool {
+    sg_fragment(case) != GO_ON || part == Part::Later && sg_stray(case) != GO_ON
 }
 
 /// A packet with a transport header that the guards have let through.
@@ -209,9 +216,6 @@ fn connection_or_rules(case: &mut Case, probe: bool) {
     let mut answer = established(case_ptr, v4);
     if answer == GO_ON && case.life != 0 {
         answer = if v4 { sg_reconsider_v4(case_ptr) } else { sg_reconsider_v6(case_ptr) };
-        if answer == AGAIN {
-            answer = established(case_ptr, v4);
-        }
     }
     let opens = answer == GO_ON && sg_rules(case_ptr) == GO_ON;
     if probe || case.outcome & DROPPED != 0 {
@@ -313,9 +317,14 @@ stage!(
     |scene: &Scene, case: &mut Case| related::is_related::<TableV6>(scene, &case.packet, &case.inner)
 );
 stage!(
-    /// A fragment: a later one is judged; a first one goes on, unless there has been one already.
+    /// A fragment of a datagram that is remembered; others go on.
     sg_fragment,
     fragments::judge
+);
+stage!(
+    /// A later fragment of a datagram that is not remembered.
+    sg_stray,
+    fragments::judge_stray
 );
 stage!(
     /// An IPv4 packet of a tracked connection that needs no thought.
@@ -375,7 +384,8 @@ stage!(
 
 #[inline(always)]
 fn guarded(scene: &Scene, case: &mut Case) -> Answer {
-    let message = guard::Message { sound: case.sound != 0, target: &case.inner.src };
+    let options = case.inner.end.wrapping_sub(case.inner.transport);
+    let message = guard::Message { sound: case.sound != 0, target: &case.inner.src, options };
     let verdict = match guard::check(&Heap, scene.iface, scene.direction, &case.packet, &message) {
         Err(reason) => Verdict::without_rule(Err(reason)),
         Ok(Some(stage)) => Verdict::without_rule(Ok(stage)),

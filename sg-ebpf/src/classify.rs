@@ -10,7 +10,7 @@ use sg_common::{
     heap::{Decision, Line, LineIndex, Lines, PolicyRoot, TreeRef, walk},
     interface::flag,
     limits::MAX_ROOT_CHAIN,
-    members::{MemberKey, Membership},
+    members::{Member, MemberKey, Membership},
     stats::NO_COUNTER,
 };
 
@@ -22,7 +22,7 @@ const NO_PREALLOC: usize = 1;
 #[btf_map]
 static HEAP: Array<Line, 65536, MMAPABLE> = Array::new();
 #[btf_map]
-static MEMBERS: HashMap<MemberKey, Membership, 1048576, NO_PREALLOC> = HashMap::new();
+static MEMBERS: HashMap<MemberKey, Member, 1048576, NO_PREALLOC> = HashMap::new();
 
 /// The heap map.
 #[derive(Clone, Copy)]
@@ -176,9 +176,37 @@ pub fn version(scene: &Scene) -> u32 {
 #[inline(always)]
 fn membership(lookup: &Lookup) -> u32 {
     let key = MemberKey { addr: lookup.remote, zone: lookup.zone };
-    // SAFETY: an element is replaced as a whole; a stale one stays readable until the program ends (RCU).
-    match unsafe { MEMBERS.get(key) } {
-        Some(membership) => membership.at(lookup.generation),
-        None => 0,
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "by value it is copied: combined stack size of 4 calls is 528. Too large"
+    )]
+    let Some(member) = MEMBERS.get_ptr(&key) else { return 0 };
+    // SAFETY: the element stays readable until the program ends (RCU), but may become another's. Volatile, so that the
+    // membership is read before the key.
+    unsafe {
+        let membership = &raw const (*member).membership;
+        let read = Membership {
+            since: (&raw const (*membership).since).read_volatile(),
+            now: (&raw const (*membership).now).read_volatile(),
+            before: (&raw const (*membership).before).read_volatile(),
+        };
+        if is_key(&raw const (*member).key, &key) { read.at(lookup.generation) } else { 0 }
     }
+}
+
+/// Whether `stored` is `key`, as memory has it now.
+///
+/// # Safety
+///
+/// `stored` is readable.
+#[inline(always)]
+unsafe fn is_key(stored: *const MemberKey, key: &MemberKey) -> bool {
+    const WORDS: usize = size_of::<MemberKey>() / size_of::<u32>();
+    let (stored, key) = (stored.cast::<u32>(), core::ptr::from_ref(key).cast::<u32>());
+    let mut differing = 0;
+    for at in 0..WORDS {
+        // SAFETY: both are `WORDS` words long and aligned to 4.
+        differing |= unsafe { stored.add(at).read_volatile() ^ key.add(at).read() };
+    }
+    differing == 0
 }

@@ -8,10 +8,10 @@
 //! - *Claim*: compare-and-swap from free, or from a live entry that has expired, to claimed. One CPU wins.
 //! - *Publish*: the winner writes key and counters, then the live word (a full barrier), then the tag. A reader that
 //!   compares a key reads the life word before and after; a slot that changed hands between has another claim count.
-//! - *Twice*: two CPUs may admit the same flow at once, into two slots. Each looks the flow up after publishing; the
-//!   look-up order is fixed, so whoever finds the other's slot takes its own back. If the first had looked before the
-//!   second, whose slot comes earlier in that order, published, both stay: look-ups find the earlier one, and the other
-//!   counts for its owner until it expires.
+//! - *Twice*: two CPUs may admit the same flow at once, into two slots. Each looks for another after publishing, so at
+//!   least one sees the other's. The entry that look-ups find first stays: whoever sees an earlier one takes its own back,
+//!   whoever sees a later one takes that back. So one stays, and one CPU is told that the flow is new. Of more than two
+//!   CPUs that admit a flow in the same instant, some may leave an entry that look-ups do not find, until it expires.
 //! - *Move on*: compare-and-swap of the life word a packet has read. If another CPU was faster, the flow is looked up
 //!   again, a few times; a packet that loses every time passes and moves nothing.
 //! - *Sweep*: claims expired entries the same way, so a refreshed one is never removed.
@@ -31,7 +31,7 @@ use crate::atomic::Atomic;
 mod admit;
 mod sweep;
 
-pub use admit::{Limits, Newcomer, admit};
+pub use admit::{Admitted, Limits, Newcomer, admit};
 pub use sweep::{evict, sg_reclaim, sweep};
 
 const MMAPABLE: usize = 1 << 10;
@@ -250,6 +250,14 @@ fn holds<K: Key>(entry: *mut Entry<K>, key: &K) -> bool {
 pub fn move_on<K>(found: &Found<K>, step: Step, from_opener: bool, now: u64, timeouts: &Timeouts) -> bool {
     let moved = after(found.life, step, from_opener, now, timeouts);
     moved == found.life || swap_life(found.entry, found.life, moved)
+}
+
+/// Ends an entry at `expires`, if it would live longer and nobody moves it on at the same moment.
+#[inline(always)]
+pub fn shorten<K>(found: &Found<K>, expires: u64) {
+    if expires < found.life.expires() {
+        swap_life(found.entry, found.life, found.life.until(expires));
+    }
 }
 
 /// Counts a packet of the connection.

@@ -45,6 +45,21 @@ pub struct Message<'a> {
     pub sound: bool,
     /// Target of a solicitation or an advertisement.
     pub target: &'a Addr,
+    /// Bytes of its options.
+    pub options: u32,
+}
+
+/// Longest options of a solicitation or an advertisement that a guest may send. A link-layer address (RFC 4861), a nonce
+/// (RFC 7527) and a registration (RFC 8505) are needed; what is longer could be anything, under a name that no rule can
+/// refuse.
+const MAX_OPTIONS: u32 = 32;
+/// Longest frame of an ARP packet that a guest may send: the shortest of Ethernet, which ARP does not fill.
+const MAX_ARP_FRAME: u32 = 60;
+
+/// Whether a guest has sent what goes in `direction` on the interface.
+#[inline(always)]
+fn is_from_guest(iface: &Interface, direction: usize) -> bool {
+    direction == EGRESS && iface.flags & flag::GUEST != 0
 }
 
 /// An IP packet: `Err` = drop, `Ok(Some)` = it passes here, `Ok(None)` = connections and rules decide.
@@ -56,13 +71,11 @@ pub fn check<L: Lines + ?Sized>(
     packet: &Packet,
     message: &Message,
 ) -> Result<Option<Stage>, Reason> {
-    let from_guest = direction == EGRESS && iface.flags & flag::GUEST != 0;
-    if from_guest {
+    if is_from_guest(iface, direction) {
         source::check(lines, iface, packet)?;
         forbidden(packet)?;
     }
-    let guarded = from_guest && iface.flags & flag::ANTI_SPOOF != 0;
-    if is_infrastructure(lines, iface, direction, guarded, packet, message)? {
+    if is_infrastructure(lines, iface, direction, packet, message)? {
         return Ok(Some(Stage::Infrastructure));
     }
     if is_exempt(lines, iface, direction, packet) {
@@ -80,8 +93,7 @@ pub fn is_plain(iface: &Interface, direction: usize, packet: &Packet) -> bool {
         protocol::UDP => !is_dhcp_port(packet.src_port) && !is_dhcp_port(packet.dst_port),
         _ => false,
     };
-    let from_guest = direction == EGRESS && iface.flags & flag::GUEST != 0;
-    ordinary && tree == 0 && (!from_guest || source::is_first_address(iface, packet))
+    ordinary && tree == 0 && (!is_from_guest(iface, direction) || source::is_first_address(iface, packet))
 }
 
 #[inline(always)]
@@ -89,16 +101,23 @@ fn is_dhcp_port(port: [u8; 2]) -> bool {
     matches!(u16::from_be_bytes(port), dhcp::SERVER | dhcp::CLIENT | dhcp::V6_CLIENT | dhcp::V6_SERVER)
 }
 
-/// An ARP packet: it passes, unless a guest claims to be somebody else in it.
+/// An ARP packet in a frame of `length` bytes: it passes, unless a guest claims to be somebody else in it, or sends more
+/// than ARP.
 #[inline(always)]
 pub fn check_arp<L: Lines + ?Sized>(
     lines: &L,
     iface: &Interface,
     direction: usize,
     arp: &Arp,
+    length: u32,
 ) -> Result<(), Reason> {
-    let guarded = flag::GUEST | flag::ANTI_SPOOF;
-    if direction != EGRESS || iface.flags & guarded != guarded {
+    if !is_from_guest(iface, direction) {
+        return Ok(());
+    }
+    if length > MAX_ARP_FRAME {
+        return Err(Reason::Malformed);
+    }
+    if iface.flags & flag::ANTI_SPOOF == 0 {
         return Ok(());
     }
     if arp.src_mac != arp.sender_mac {
@@ -136,29 +155,42 @@ fn udp_ports(packet: &Packet) -> Option<(u16, u16)> {
 }
 
 /// Neighbour discovery, MLD, IGMP, DHCP client. Group management speaks to groups: to one host, anything could be sent
-/// under its name.
+/// under its name. What a guest sends that way ends at the link.
 #[inline(always)]
 fn is_infrastructure<L: Lines + ?Sized>(
     lines: &L,
     iface: &Interface,
     direction: usize,
-    guarded: bool,
     packet: &Packet,
     message: &Message,
 ) -> Result<bool, Reason> {
+    let within = !is_from_guest(iface, direction) || stays_on_link(packet);
     if packet.family == V6 && packet.is_icmp() && packet.part != Part::Later {
         return match packet.icmp_kind() {
-            icmpv6::MLD_QUERY..=icmpv6::MLD_DONE | icmpv6::MLD2_REPORT => Ok(packet.dst.0[0] == 0xff),
+            icmpv6::MLD_QUERY..=icmpv6::MLD_DONE | icmpv6::MLD2_REPORT => {
+                Ok(packet.dst.0[0] == 0xff && within)
+            }
             icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT => {
-                discovery(lines, iface, direction, guarded, packet, message)
+                discovery(lines, iface, direction, packet, message)
             }
             _ => Ok(false),
         };
     }
     if packet.family == V4 && packet.protocol == protocol::IGMP {
-        return Ok(matches!(packet.dst.v4_octets(), [224..=239, ..]));
+        return Ok(matches!(packet.dst.v4_octets(), [224..=239, ..]) && within);
     }
     Ok(packet.part == Part::Whole && is_dhcp_client(direction, packet))
+}
+
+/// Whether no router hands a packet to a group on: for its hop limit, or for the group (RFC 5771, 4; RFC 4291, 2.7).
+#[inline(always)]
+fn stays_on_link(packet: &Packet) -> bool {
+    const LINK_LOCAL_SCOPE: u8 = 2;
+    let local_group = match packet.family {
+        V4 => matches!(packet.dst.v4_octets(), [224, 0, 0, _]),
+        _ => packet.dst.0[1] & 0xf <= LINK_LOCAL_SCOPE,
+    };
+    local_group || packet.hop_limit <= 1
 }
 
 /// A client's messages go to everybody: unicast to a chosen address is left to the rules, or anything could be sent
@@ -182,15 +214,21 @@ fn discovery<L: Lines + ?Sized>(
     lines: &L,
     iface: &Interface,
     direction: usize,
-    guarded: bool,
     packet: &Packet,
     message: &Message,
 ) -> Result<bool, Reason> {
     if !message.sound {
         return Err(Reason::Malformed);
     }
-    if guarded && !speaks_for_itself(lines, iface, packet, message.target) {
-        return Err(Reason::SpoofedNd);
+    if is_from_guest(iface, direction) {
+        let guarded = iface.flags & flag::ANTI_SPOOF != 0;
+        if guarded && !speaks_for_itself(lines, iface, packet, message.target) {
+            return Err(Reason::SpoofedNd);
+        }
+        let to_far_group = packet.dst.0[0] == 0xff && !stays_on_link(packet);
+        if message.options > MAX_OPTIONS || to_far_group {
+            return Err(Reason::Malformed);
+        }
     }
     let kind = packet.icmp_kind();
     let incoming_only = kind == icmpv6::ROUTER_ADVERTISEMENT && direction == EGRESS;

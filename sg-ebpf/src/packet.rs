@@ -62,6 +62,12 @@ pub struct Packet {
     pub datagram: u32,
     /// Protocol by which fragments of the datagram know each other: the one in the IPv4 or the fragment header.
     pub datagram_protocol: u8,
+    /// Of a fragment: where in the datagram's payload its bytes belong.
+    pub offset: u16,
+    /// Of a fragment: how many bytes of the datagram's payload it carries.
+    pub piece: u16,
+    /// Of a fragment: whether the datagram ends with it.
+    pub is_last: bool,
     /// Source port in network order; 0 where there is none. Identifier of an ICMP query.
     pub src_port: [u8; 2],
     /// Destination port in network order; 0 where there is none. ICMP type and code.

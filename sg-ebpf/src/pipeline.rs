@@ -85,7 +85,7 @@ fn verdict<F: Frame + ?Sized>(frame: &F, scene: &mut Scene, bytes: &mut u32) -> 
         Ok(Content::Ip) => *bytes = case.packet.end,
         Ok(Content::Arp) => {
             *bytes = frame.len();
-            let passes = guard::check_arp(&Heap, scene.iface, scene.direction, &case.arp);
+            let passes = guard::check_arp(&Heap, scene.iface, scene.direction, &case.arp, *bytes);
             return Verdict::without_rule(passes.map(|()| Stage::Infrastructure));
         }
         Ok(Content::Other) => {

@@ -14,7 +14,7 @@ use crate::{
     account,
     case::{Answer, Case, Verdict, key_of},
     classify::{Asked, Question, counter, decide},
-    conntrack::{self, Found, Limits, Table},
+    conntrack::{self, Admitted, Found, Limits, Table},
     packet::{Packet, protocol},
     scene::Scene,
     track::{
@@ -54,7 +54,7 @@ pub fn established<T: Table<Key: FlowKey>>(scene: &Scene, case: &mut Case) -> An
     }
 }
 
-/// Decides whether the entry that the packet has met still stands. `Again`: it does, and is to be looked up again.
+/// Decides whether the entry that the packet has met still stands, and moves it on if it does.
 #[inline(always)]
 pub fn reconsider<T: Table<Key: FlowKey>>(scene: &Scene, case: &mut Case) -> Answer {
     let Some(found) = case.found::<T>() else { return Answer::GoOn };
@@ -65,13 +65,13 @@ pub fn reconsider<T: Table<Key: FlowKey>>(scene: &Scene, case: &mut Case) -> Ans
             case.cut = 1;
             Answer::GoOn
         }
-        Standing::Holds { counter } if scene.manner.probe => {
-            case.close(Verdict { outcome: Ok(Stage::Established), decision: Decision::NONE, counter })
-        }
         Standing::Holds { counter } => {
-            standing::adopt(scene, &found, counter);
-            case.part();
-            Answer::Again
+            if !scene.manner.probe {
+                standing::adopt(scene, &found, counter);
+                // If another CPU is faster, it refreshes the entry just as well.
+                advance::<T>(scene, &case.packet, &Flow::of(&case.packet), &found);
+            }
+            case.close(Verdict { outcome: Ok(Stage::Established), decision: Decision::NONE, counter })
         }
         Standing::Gone => {
             forget::<T>(scene, &found);
@@ -197,8 +197,10 @@ pub fn open<T: Table<Key: FlowKey>>(scene: &Scene, case: &mut Case) -> Answer {
         counter: case.counter,
     };
     match conntrack::admit::<T>(scene, &new, &limits(scene)) {
-        Ok(mine) => {
-            account::opened(scene.slot, scene.direction);
+        Ok(Admitted { found: mine, is_new }) => {
+            if is_new {
+                account::opened(scene.slot, scene.direction);
+            }
             let from_opener = mine.life.opened_by_egress() == scene.outward();
             conntrack::count_packet(&mine, from_opener, case.packet.end);
             Answer::GoOn

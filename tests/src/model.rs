@@ -14,6 +14,7 @@
 //!   moves the timer and nothing else; from the other side of a connection nobody answered yet, it is the answer.
 //! - ICMP queries are tracked with code 0 only, by type and identifier; other ICMP is for the rules alone.
 //! - What continues a connection that is not there is dropped as such only if the rules would let it pass.
+//! - A datagram that came whole and in order is forgotten; one of which as many bytes have come as it has, in two seconds.
 //! - An inbound connection whose first packet a new policy allows without state is forgotten, its packet judged as new.
 
 mod automaton;
@@ -32,7 +33,7 @@ use std::{
 
 use sg_agent::policy::{
     Policy,
-    model::{Direction, Interface},
+    model::{Direction, Interface, Role},
 };
 use sg_common::verdict::{Reason, Stage};
 
@@ -67,6 +68,35 @@ type Datagram = (String, IpAddr, IpAddr, u8, u32);
 
 /// How long a first fragment is remembered.
 const FRAGMENT_LIFE: Duration = Duration::from_secs(30);
+/// How long it is still remembered when as many bytes have come as the datagram has, but not in order.
+const LATE: Duration = Duration::from_secs(2);
+
+/// A datagram whose first fragment has passed.
+#[derive(Clone, Debug)]
+struct Remembered {
+    ends: Duration,
+    /// Up to where its fragments have come in order.
+    reached: usize,
+    /// How many bytes have come.
+    seen: usize,
+    /// How long it is, if its last fragment has come.
+    length: Option<usize>,
+}
+
+impl Remembered {
+    /// Takes note of a later fragment; whether the datagram is complete with it, and nothing can follow.
+    fn is_over_after(&mut self, part: Part, now: Duration) -> bool {
+        let (span, is_last) = part.span();
+        let in_order = span.start == self.reached;
+        self.reached = if in_order { span.end } else { self.reached };
+        self.seen += span.len();
+        self.length = if is_last { Some(span.end) } else { self.length };
+        if self.length.is_some_and(|length| self.seen >= length) {
+            self.ends = self.ends.min(now + LATE);
+        }
+        is_last && in_order
+    }
+}
 
 /// A host with a policy, its connections, and a clock.
 #[derive(Clone, Debug)]
@@ -75,7 +105,7 @@ pub struct Model {
     /// Time since the model was made.
     now: Duration,
     entries: BTreeMap<Key, Entry>,
-    datagrams: BTreeMap<Datagram, Duration>,
+    datagrams: BTreeMap<Datagram, Remembered>,
     /// How often what judges an interface has changed.
     changes: BTreeMap<String, u32>,
 }
@@ -102,7 +132,7 @@ impl Model {
         self.now += time;
         let now = self.now;
         self.entries.retain(|_, entry| entry.ends > now);
-        self.datagrams.retain(|_, ends| *ends > now);
+        self.datagrams.retain(|_, remembered| remembered.ends > now);
     }
 
     /// How long it takes each connection and fragmented datagram to end.
@@ -118,7 +148,7 @@ impl Model {
 
     /// How long the fragmented datagrams are remembered that are remembered now.
     pub fn datagrams(&self) -> impl Iterator<Item = Duration> {
-        self.datagrams.values().map(|ends| *ends - self.now)
+        self.datagrams.values().map(|remembered| remembered.ends - self.now)
     }
 
     /// What happens to a packet.
@@ -136,10 +166,10 @@ impl Model {
         if self.is_related(&interface, packet) {
             return Verdict::Pass(Stage::Established);
         }
-        match packet.part {
-            Part::Whole => self.track(&interface, packet),
-            Part::First(id) => self.first_fragment(&interface, packet, id),
-            Part::Later(id) => self.later_fragment(&interface, packet, id),
+        match packet.part.datagram() {
+            None => self.track(&interface, packet),
+            Some(id) if packet.part.is_later() => self.later_fragment(&interface, packet, id),
+            Some(id) => self.first_fragment(&interface, packet, id),
         }
     }
 
@@ -155,8 +185,13 @@ impl Model {
             Err(reason) => Verdict::Drop(reason),
             Ok(Frame::Other) => Verdict::Pass(Stage::Infrastructure),
             Ok(Frame::Arp(arp)) => guard::arp(bound, direction, &arp),
-            Ok(Frame::Ip { packet, is_sound: false }) => guard::unsound(bound, &packet),
-            Ok(Frame::Ip { packet, is_sound: true }) => self.judge(&packet),
+            Ok(Frame::Ip { packet, is_sound: false, .. }) => guard::unsound(bound, &packet),
+            Ok(Frame::Ip { packet, is_brief: false, .. })
+                if bound.role == Role::Guest && direction == Direction::Egress =>
+            {
+                guard::overlong(bound, &packet)
+            }
+            Ok(Frame::Ip { packet, .. }) => self.judge(&packet),
         }
     }
 
@@ -167,13 +202,20 @@ impl Model {
         }
         let verdict = self.track(interface, packet);
         if matches!(verdict, Verdict::Pass(_)) {
-            self.datagrams.insert(datagram, self.now + FRAGMENT_LIFE);
+            let (span, _) = packet.part.span();
+            let ends = self.now + FRAGMENT_LIFE;
+            let remembered = Remembered { ends, reached: span.end, seen: span.len(), length: None };
+            self.datagrams.insert(datagram, remembered);
         }
         verdict
     }
 
-    fn later_fragment(&self, interface: &Interface, packet: &Packet, id: u32) -> Verdict {
-        if self.datagrams.contains_key(&datagram(packet, id)) {
+    fn later_fragment(&mut self, interface: &Interface, packet: &Packet, id: u32) -> Verdict {
+        let datagram = datagram(packet, id);
+        if let Some(remembered) = self.datagrams.get_mut(&datagram) {
+            if remembered.is_over_after(packet.part, self.now) {
+                self.datagrams.remove(&datagram);
+            }
             return Verdict::Pass(Stage::Established);
         }
         self.rules(interface, packet.direction, packet)
@@ -201,7 +243,7 @@ impl Model {
     /// What the rules say: the stage that lets the packet pass and whether that is tracked, or why it is dropped.
     fn rules(&self, interface: &Interface, to: Direction, packet: &Packet) -> Result<(Stage, bool), Reason> {
         let service = match packet.part {
-            Part::Later(_) => Service::LaterFragment(packet.protocol()),
+            part if part.is_later() => Service::LaterFragment(packet.protocol()),
             _ => packet.service(),
         };
         self.answer(interface, to, packet.remote(), service)

@@ -7,12 +7,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::maps::{Map, MapData};
-use sg_common::members::{MemberKey, Membership};
+use aya::{
+    maps::{Map, MapData},
+    programs::{
+        SchedClassifier,
+        links::{FdLink, PinnedLink},
+    },
+};
+use nix::fcntl::{Flock, FlockArg};
+use sg_common::members::{Member, MemberKey};
 use sg_tests::{
     agent::{Agent, InterfaceStatus},
     netns::Netns,
-    progrun::pins,
+    packets::{
+        Ethernet, Ip, Mac, Transport,
+        flag::{ACK, SYN},
+    },
+    progrun::{Hook, Programs, pins},
 };
 
 const POLICY: &str = "version: 1
@@ -22,6 +33,11 @@ security_groups:
 interfaces:
   - {name: 'tap?', role: guest, groups: [web]}
 ";
+
+/// The policy with another receive hook than that of choice, which on a veth is TCX.
+fn at(hook: &str) -> String {
+    POLICY.replace("groups: [web]", &format!("groups: [web], rx_hook: {hook}"))
+}
 
 struct Scene {
     host: Netns,
@@ -125,13 +141,15 @@ fn a_foreign_program_is_left_alone_and_nothing_changes() {
     add(&scene.host, "tap1");
     scene.host.ip(&format!("link set dev tap1 xdp pinned {}", pins(&scene.host).join("sg_probe").display()));
     let before = scene.everything();
-    let run = scene.agent.try_apply(&POLICY.replace("80", "81"));
+    let run = scene.agent.try_apply(&at("xdp-native").replace("80", "81"));
     assert_eq!(run.status, 4, "{}", run.stderr);
     assert!(run.stderr.contains("tap1"), "{}", run.stderr);
     assert_eq!(scene.everything(), before);
     // The hook beside it is free.
-    scene.agent.apply(&POLICY.replace("groups: [web]", "groups: [web], rx_hook: tcx"));
-    assert_eq!(scene.interface("tap1").rx_hook, "tcx");
+    for hook in ["tcx", "auto"] {
+        scene.agent.apply(&at(hook));
+        assert_eq!(scene.interface("tap1").rx_hook, "tcx");
+    }
 }
 
 /// A packet without a link header would be read at the wrong place, and most would pass.
@@ -151,12 +169,42 @@ fn the_receive_hook_is_the_one_asked_for() {
     let scene = Scene::new();
     assert_eq!(scene.interface("tap0").tx_hook, "tcx");
     for hook in ["xdp-generic", "tcx", "xdp-native", "tcx", "xdp-generic", "xdp-native"] {
-        scene.agent.apply(&POLICY.replace("groups: [web]", &format!("groups: [web], rx_hook: {hook}")));
+        scene.agent.apply(&at(hook));
         let interface = scene.interface("tap0");
         assert_eq!((interface.rx_hook.as_str(), interface.enforced), (hook, true));
     }
     let links = fs::read_dir(pins(&scene.host).join("links")).expect("links").count();
     assert_eq!(links, 2, "nothing is left of the hooks before");
+}
+
+/// XDP on a veth sees no tag beside a frame and ends segmentation offload: the choice for a guest there is TCX.
+#[test]
+fn the_receive_hook_of_choice_depends_on_whose_device_it_is_and_of_which_kind() {
+    let scene = Scene::new();
+    scene.host.ip("tuntap add tap1 mode tap\nlink set tap1 up");
+    scene.agent.apply(POLICY);
+    let chosen = |name: &str| {
+        let interface = scene.interface(name);
+        (interface.rx_hook, interface.rx_reason)
+    };
+    let (hook, reason) = chosen("tap0");
+    assert!(hook == "tcx" && reason.contains("VLAN tag"), "{hook}: {reason}");
+    assert_eq!(chosen("tap1").0, "xdp-native");
+    let said = scene.agent.run(&["status"]).stdout;
+    assert!(said.contains("interface tap0: receive hook tcx: a guest on a veth"), "{said}");
+    scene.agent.apply(&POLICY.replace("role: guest", "role: host"));
+    assert_eq!(chosen("tap0").0, "xdp-native");
+    scene.agent.apply(POLICY);
+    assert_eq!(chosen("tap0").0, "tcx");
+    let run = scene.agent.try_apply(&at("xdp-native"));
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("tap0, xdp-native: a VLAN tag that travels beside a frame"),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.stderr.contains("tap1"), "{}", run.stderr);
+    assert!(chosen("tap0").1.contains("a VLAN tag that travels beside a frame"));
 }
 
 #[test]
@@ -199,21 +247,122 @@ interfaces:
     fs::remove_file(path).expect("the state");
     add(&scene.host, "tap1");
     scene.host.ip(&format!("link set dev tap1 xdp pinned {}", pins(&scene.host).join("sg_probe").display()));
-    assert_eq!(scene.agent.try_apply(DENIED).status, 4, "tap1 has a foreign program");
+    let by_xdp = DENIED.replace("groups: [web]", "groups: [web], rx_hook: xdp-native");
+    assert_eq!(scene.agent.try_apply(&by_xdp).status, 4, "tap1 has a foreign program");
     assert_eq!(members(&scene.host).len(), 2);
     scene.host.ip("link set dev tap1 xdp off");
     scene.agent.apply(&DENIED.replace(", 192.0.2.67", ""));
     assert_eq!(members(&scene.host).len(), 1);
 }
 
-fn members(host: &Netns) -> Vec<MemberKey> {
+type Members = aya::maps::HashMap<MapData, MemberKey, Member>;
+
+fn member_table(host: &Netns) -> Members {
     let map = MapData::from_pin(pins(host).join("MEMBERS")).expect("the table of members");
-    let map: aya::maps::HashMap<_, MemberKey, Membership> = Map::HashMap(map).try_into().expect("a hash map");
-    map.iter()
-        .map(|entry| entry.expect("a member"))
-        .filter(|(_, one)| one.now != 0)
-        .map(|(key, _)| key)
-        .collect()
+    Map::HashMap(map).try_into().expect("a hash map")
+}
+
+fn members(host: &Netns) -> Vec<MemberKey> {
+    let all = member_table(host).iter().map(|entry| entry.expect("a member")).collect::<Vec<_>>();
+    assert!(all.iter().all(|(key, one)| one.key == *key), "{all:?}");
+    all.into_iter().filter(|(_, one)| one.membership.now != 0).map(|(key, _)| key).collect()
+}
+
+/// The kernel gives the memory of a removed element to the next one at once: who looked the first up sees the second.
+#[test]
+fn the_membership_of_somebody_else_is_nobodys() {
+    let scene = Scene::new();
+    let grouped = POLICY
+        .replace("ports: 80", "ports: 80, remote: 'group:web'")
+        .replace("  web: {", "  web: {members: [192.0.2.1], ");
+    scene.agent.apply(&grouped);
+    let verdict = || {
+        let question = "--interface tap0 --direction ingress --protocol tcp --remote 192.0.2.1 --port 80";
+        scene.agent.explain(question).verdict
+    };
+    assert_eq!(verdict(), "allow");
+    let mut table = member_table(&scene.host);
+    let (key, member) = table.iter().next().expect("a member").expect("a member");
+    let reused = Member { key: MemberKey { zone: key.zone + 1, ..key }, ..member };
+    table.insert(key, reused, 0).expect("writing a member");
+    assert_eq!(verdict(), "deny");
+}
+
+/// An agent of another build, with the same tables: its programs take the place of those on the hooks, link by link.
+#[test]
+fn programs_of_another_build_are_replaced_while_packets_pass() {
+    let scene = Scene::new();
+    let directory = pins(&scene.host);
+    let links = || {
+        let mut found = BTreeMap::new();
+        collect(&directory.join("links"), &mut found);
+        found
+    };
+    let number = || SchedClassifier::from_pin(directory.join("sg_tcx_egress")).unwrap().info().unwrap().id();
+    let (before, program) = (links(), number());
+    let programs = Programs::of(&scene.host);
+    let frame = |source: u16, flags: u8| {
+        let ip = Ip::new([192, 0, 2, 1].into(), [10, 0, 0, 5].into());
+        Ethernet::new(Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]))
+            .ip(&ip, &Transport::tcp(source, 80, flags))
+    };
+    let tap0 = scene.host.ifindex("tap0");
+    assert!(programs.passes(Hook::TcxEgress, tap0, &frame(4000, SYN)));
+    let mark = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+    let mark = mark.into_iter().find(|path| path.to_string_lossy().contains("object-")).expect("a mark");
+    fs::rename(&mark, directory.join("object-0123456789abcdef")).expect("another mark");
+    scene.agent.apply(POLICY);
+    assert_ne!(number(), program);
+    assert_eq!(links(), before, "the links are the same");
+    assert!(mark.exists() && !directory.join("object-0123456789abcdef").exists());
+    // The new programs know the connection, and the policy.
+    let renewed = Programs::of(&scene.host);
+    assert!(renewed.passes(Hook::TcxEgress, tap0, &frame(4000, ACK)));
+    assert!(!renewed.passes(Hook::TcxEgress, tap0, &frame(4001, ACK)));
+    assert_eq!(scene.agent.status().generation, 1);
+    let current = number();
+    scene.agent.apply(POLICY);
+    assert_eq!(number(), current, "they are those of this build already");
+}
+
+/// Tables of another version cannot be read: new ones are made beside them, and the links move over. At no moment is a
+/// device without a program.
+#[test]
+fn what_another_version_loaded_is_taken_over() {
+    for hook in ["tcx", "xdp-native"] {
+        let scene = Scene::new();
+        scene.agent.apply(&at(hook));
+        let directory = pins(&scene.host);
+        let number = |side: &str| {
+            let path = directory.join("links").join(format!("1-{side}"));
+            FdLink::from(PinnedLink::from_pin(path).expect("a link")).info().expect("a link").id()
+        };
+        let before = (number("rx"), number("tx"));
+        let other = directory.with_file_name("v0");
+        fs::rename(&directory, &other).expect("another version");
+        let run = scene.agent.run(&["status"]);
+        assert_eq!(run.status, 3);
+        assert!(run.stderr.contains("v0") && run.stderr.contains("sg-agent apply FILE"), "{}", run.stderr);
+        scene.agent.apply(&at(hook));
+        assert_eq!((number("rx"), number("tx")), before, "the links are the same");
+        assert!(!other.exists());
+        let interface = scene.interface("tap0");
+        assert_eq!((interface.rx_hook.as_str(), interface.enforced), (hook, true));
+    }
+}
+
+/// Writers with different state directories meet at the pins.
+#[test]
+fn one_writer_at_a_time_whatever_the_state_directory() {
+    let scene = Scene::new();
+    let root = pins(&scene.host).parent().expect("a directory").to_owned();
+    let held =
+        Flock::lock(fs::File::open(&root).expect("the pins"), FlockArg::LockExclusive).expect("the lock");
+    let run = scene.agent.try_apply(&POLICY.replace("80", "81"));
+    assert_eq!(run.status, 4, "{}", run.stderr);
+    assert!(run.stderr.contains(&format!("process {} is changing", std::process::id())), "{}", run.stderr);
+    drop(held);
+    scene.agent.apply(&POLICY.replace("80", "81"));
 }
 
 /// C12

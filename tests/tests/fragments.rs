@@ -120,3 +120,47 @@ fn an_error_in_fragments_is_about_what_its_first_quotes() {
         });
     });
 }
+
+/// 68 datagrams a second would otherwise fill an interface's share for good.
+#[test]
+fn a_datagram_that_came_whole_is_forgotten() {
+    Wire::for_both(POLICY, |wire, family| {
+        let ip = Ip { id: 82, ..family.inward() };
+        for _ in 0..2 {
+            for (piece, mark) in pieces(&ip, 5353) {
+                assert!(wire.get_in(&piece, mark, true));
+            }
+        }
+        let (stray, unseen) = pieces(&ip, 5353).remove(1);
+        assert!(!wire.get_in(&stray, unseen, false), "of a datagram that nobody has seen the start of");
+    });
+}
+
+#[test]
+fn a_fragment_that_others_have_overtaken_still_passes() {
+    Wire::for_both(POLICY, |wire, family| {
+        let ip = Ip { id: 83, ..family.inward() };
+        let pieces_in = |order: [usize; 3]| {
+            let pieces = pieces(&ip, 5353);
+            for (piece, mark) in order.map(|at| &pieces[at]) {
+                assert!(wire.get_in(piece, *mark, true), "{order:?}");
+            }
+        };
+        pieces_in([0, 2, 1]);
+        wire.clock().advance_seconds(3);
+        pieces_in([0, 1, 2]);
+    });
+}
+
+/// A last fragment ends what is remembered of its own datagram only, and only if it is in its place.
+#[test]
+fn a_last_fragment_does_not_end_a_datagram_with_gaps() {
+    Wire::for_both(POLICY, |wire, family| {
+        let pieces = pieces(&Ip { id: 84, ..family.inward() }, 5353);
+        for at in [0, 2] {
+            assert!(wire.get_in(&pieces[at].0, pieces[at].1, true));
+        }
+        wire.clock().advance_seconds(29);
+        assert!(wire.get_in(&pieces[1].0, pieces[1].1, true));
+    });
+}

@@ -42,7 +42,13 @@ mod tests {
     /// The golden test of this code, which no file causes by itself; the others are in `tests/diagnostics.rs`.
     #[test]
     fn a_missing_interface_has_its_golden_file() {
-        let device = |name: &str| Device { name: name.to_owned(), ifindex: 1, is_ethernet: true, xdp: None };
+        let device = |name: &str| Device {
+            name: name.to_owned(),
+            ifindex: 1,
+            is_ethernet: true,
+            is_veth: false,
+            xdp: None,
+        };
         let mut file = policy::load(Path::new("tests/diagnostics/E-INTERFACE-MISSING.yaml"));
         refuse(&mut file, &[device("tap0"), device("tap10"), device("eth0")]);
         assert!(file.policy.is_none());

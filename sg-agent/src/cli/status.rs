@@ -1,14 +1,14 @@
 //! `sg-agent status`.
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::{collections::BTreeMap, fmt::Write as _, process::ExitCode};
 
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
+use super::apply::list;
 use crate::{
     dataplane::{
         Loaded, Options, Place,
-        attach::Receive,
         hooks::{self, InterfaceStatus},
     },
     policy::model::Role,
@@ -87,10 +87,17 @@ fn human(report: &Report) -> anyhow::Result<String> {
     for one in report.interfaces.iter().filter(|one| !one.enforced && !one.rx_reason.is_empty()) {
         writeln!(out, "{}: NOT enforced: {}", one.name, one.rx_reason)?;
     }
-    // The usual needs no reason.
-    for one in report.interfaces.iter().filter(|one| one.enforced && one.rx_hook != Receive::XdpNative.name())
-    {
-        writeln!(out, "{}: receive hook {}: {}", one.name, one.rx_hook, one.rx_reason)?;
+    for ((hook, reason), names) in reasons(&report.interfaces) {
+        writeln!(out, "{}: receive hook {hook}: {reason}", list(&names))?;
     }
     Ok(out)
+}
+
+/// Why receive hooks are what they are: hook and reason, and the interfaces that they go for.
+fn reasons(interfaces: &[InterfaceStatus]) -> BTreeMap<(&str, &str), Vec<String>> {
+    let mut all: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for one in interfaces.iter().filter(|one| one.enforced) {
+        all.entry((one.rx_hook, one.rx_reason.as_str())).or_default().push(one.name.clone());
+    }
+    all
 }

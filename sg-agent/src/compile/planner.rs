@@ -211,7 +211,9 @@ impl<'a> Planner<'a> {
             return Ok(Arc::clone(compiled));
         }
         let Inputs { state, policy, clock, members, .. } = *self.inputs;
-        let reusable = state.policies.get(key).filter(|_| self.may_reuse && self.is_unchanged(key));
+        let is_reusable =
+            |old: &&Arc<CompiledPolicy>| self.may_reuse && self.is_unchanged(key) && old.agrees_with(clock);
+        let reusable = state.policies.get(key).filter(is_reusable);
         let compiled = match reusable {
             Some(old) => policy::with_sets(&mut self.heap, policy, key, old, members.sets())?
                 .map_or_else(|| Arc::clone(old), Arc::new),

@@ -52,6 +52,14 @@ pub struct CompiledPolicy {
     pub has_members: bool,
 }
 
+impl CompiledPolicy {
+    /// Whether its rules expire when they should by `clock`: not if the wall clock was set since it was compiled, nor if
+    /// the machine slept, which stops the ticks.
+    pub fn agrees_with(&self, clock: &Clock) -> bool {
+        self.expiries.iter().all(|one| clock.steady(clock.tick(one.time), Some(one.tick)) == one.tick)
+    }
+}
+
 /// Compiles the policy that `key` names.
 pub fn compile_direction(
     heap: &mut Heap,

@@ -17,7 +17,7 @@ use super::{
     links::{Link, detach},
     programs::{Programs, TCX_EGRESS},
 };
-use crate::policy::model::RxHook;
+use crate::policy::model::{Interface, Role, RxHook};
 
 /// Where a received frame is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,91 +60,140 @@ impl Transmit {
     }
 }
 
-/// The hooks to try for received frames, best first.
-fn candidates(wanted: RxHook) -> &'static [Receive] {
-    match wanted {
-        RxHook::Auto => &[Receive::XdpNative, Receive::XdpGeneric, Receive::Tcx],
-        RxHook::XdpNative => &[Receive::XdpNative],
-        RxHook::XdpGeneric => &[Receive::XdpGeneric],
-        RxHook::Tcx => &[Receive::Tcx],
-    }
+/// What the policy wants of the receive hook of a device.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// The device.
+    pub device: &'a Device,
+    /// Whose it is.
+    pub role: Role,
+    /// Which hook.
+    pub hook: RxHook,
 }
 
-/// Whether the hook in use is what the policy asks for; `chosen_for` is what it asked for when the hook was chosen.
-pub fn suits(wanted: RxHook, has: Receive, chosen_for: Option<RxHook>) -> bool {
-    match candidates(wanted) {
-        [first, ..] if *first == has => true,
-        all => all.contains(&has) && chosen_for == Some(wanted),
+impl<'a> Wish<'a> {
+    /// What `entry` of the policy wants of `device`.
+    pub fn of(entry: &Interface, device: &'a Device) -> Self {
+        Self { device, role: entry.role, hook: entry.rx_hook }
     }
-}
 
-/// Fails if the device is of a kind that cannot be filtered, or if a foreign program is where ours has to be.
-pub fn check_free(device: &Device, wanted: RxHook) -> Result<(), Error> {
-    // Read as Ethernet, the addresses of an IP packet without a link header would pass for an ethertype.
-    if !device.is_ethernet {
-        return Err(Error::Input(format!(
-            "interface {} carries no Ethernet frames (a tun, ppp or tunnel device): it cannot be filtered",
-            device.name
-        )));
-    }
-    match device.xdp {
-        Some(foreign) if candidates(wanted)[0] != Receive::Tcx => Err(Error::InUse(format!(
-            "interface {} already has an XDP program (number {}) that is not ours: remove it, or set rx_hook: tcx",
-            device.name, foreign.program
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Puts a program on the receive hook; tells why it is the one that it is. A program at `cover`, if there is one, is on
-/// TCX already.
-pub fn receive(
-    programs: &mut Programs,
-    device: &Device,
-    wanted: RxHook,
-    pin: &Path,
-    cover: &Path,
-) -> Result<String, Error> {
-    let mut refused = Vec::new();
-    for &hook in candidates(wanted) {
-        if hook == Receive::Tcx && cover.exists() {
-            fs::rename(cover, pin).of_file(pin)?;
-            return Ok(reason(wanted, hook, &refused));
+    /// The hooks to try for received frames, best first.
+    ///
+    /// A frame may come with its VLAN tag beside it (`vlan_tci` of the socket buffer), where XDP does not see it: from
+    /// the other end of a veth, or anywhere once the network stack runs the program. A guest's frames must not be judged
+    /// without their tags.
+    fn candidates(&self) -> &'static [Receive] {
+        use Receive::{Tcx, XdpGeneric, XdpNative};
+        match self.hook {
+            RxHook::Auto if self.role == Role::Guest && self.device.is_veth => &[Tcx, XdpNative, XdpGeneric],
+            RxHook::Auto if self.role == Role::Guest => &[XdpNative, Tcx, XdpGeneric],
+            RxHook::Auto => &[XdpNative, XdpGeneric, Tcx],
+            RxHook::XdpNative => &[XdpNative],
+            RxHook::XdpGeneric => &[XdpGeneric],
+            RxHook::Tcx => &[Tcx],
         }
-        let attached = match hook {
-            Receive::XdpNative => xdp(&mut programs.xdp, device, XdpMode::Driver),
-            Receive::XdpGeneric => xdp(&mut programs.xdp, device, XdpMode::Skb),
-            Receive::Tcx => tcx(&mut programs.tcx_ingress, device, TcAttachType::Ingress),
+    }
+
+    /// Whether `hook` does not see VLAN tags that it has to see.
+    fn misses_tags(&self, hook: Receive) -> bool {
+        let beside = match hook {
+            Receive::XdpNative => self.device.is_veth,
+            Receive::XdpGeneric => true,
+            Receive::Tcx => false,
         };
-        match attached {
-            Ok(link) => {
-                link.pin(pin).attempt(|| format!("pinning link {}", pin.display()))?;
-                return Ok(reason(wanted, hook, &refused));
-            }
-            Err(error) => match errno(&error) {
-                Some(libc::EBUSY | libc::EEXIST) => return Err(occupied(device)),
-                Some(number) if is_unsupported(number) => {
-                    refused.push(format!("{}: {}", hook.name(), io::Error::from_raw_os_error(number)));
-                }
-                _ => {
-                    let what = format!("attaching to the receive hook of {}", device.name);
-                    return Err(Error::Kernel { what, source: Box::new(error) });
-                }
-            },
+        beside && self.role == Role::Guest
+    }
+
+    /// Whether the hook in use is what is wanted; `chosen_for` is what was wanted when it was chosen.
+    pub fn suits(&self, has: Receive, chosen_for: Option<(RxHook, Role)>) -> bool {
+        match self.candidates() {
+            [first, ..] if *first == has => true,
+            all => all.contains(&has) && chosen_for == Some((self.hook, self.role)),
         }
     }
-    Err(Error::Environment(format!(
-        "interface {} takes no program on receive ({})",
-        device.name,
-        refused.join("; ")
-    )))
+
+    /// Fails if the device is of a kind that cannot be filtered, or if a foreign program is where ours has to be.
+    pub fn check_free(&self) -> Result<(), Error> {
+        let device = self.device;
+        // Read as Ethernet, the addresses of an IP packet without a link header would pass for an ethertype.
+        if !device.is_ethernet {
+            return Err(Error::Input(format!(
+                "interface {} carries no Ethernet frames (a tun, ppp or tunnel device): it cannot be filtered",
+                device.name
+            )));
+        }
+        match device.xdp {
+            Some(foreign) if self.candidates()[0] != Receive::Tcx => Err(Error::InUse(format!(
+                "interface {} already has an XDP program (number {}) that is not ours: remove it, or set rx_hook: tcx",
+                device.name, foreign.program
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a program on the receive hook; tells why it is the one that it is. A program at `cover`, if there is one,
+    /// is on TCX already.
+    pub fn attach(&self, programs: &mut Programs, pin: &Path, cover: &Path) -> Result<String, Error> {
+        let device = self.device;
+        let mut refused = Vec::new();
+        for &hook in self.candidates() {
+            if hook == Receive::Tcx && cover.exists() {
+                fs::rename(cover, pin).of_file(pin)?;
+                return Ok(self.reason(hook, &refused));
+            }
+            match put(programs, device, hook) {
+                Ok(link) => {
+                    link.pin(pin).attempt(|| format!("pinning link {}", pin.display()))?;
+                    self.warn(hook);
+                    return Ok(self.reason(hook, &refused));
+                }
+                Err(error) => match errno(&error) {
+                    Some(libc::EBUSY | libc::EEXIST) => return Err(occupied(device)),
+                    Some(number) if is_unsupported(number) => {
+                        refused.push(format!("{}: {}", hook.name(), io::Error::from_raw_os_error(number)));
+                    }
+                    _ => {
+                        let what = format!("attaching to the receive hook of {}", device.name);
+                        return Err(Error::Kernel { what, source: Box::new(error) });
+                    }
+                },
+            }
+        }
+        Err(Error::Environment(format!(
+            "interface {} takes no program on receive ({})",
+            device.name,
+            refused.join("; ")
+        )))
+    }
+
+    fn reason(&self, hook: Receive, refused: &[String]) -> String {
+        let chosen = match (self.hook, refused) {
+            (RxHook::Auto, []) if hook == Receive::Tcx => {
+                "a guest on a veth: XDP would not see a VLAN tag beside the frame, and would end segmentation offload"
+                    .to_owned()
+            }
+            (RxHook::Auto, []) => format!("{} is the first choice", hook.name()),
+            (RxHook::Auto, refused) => format!("refused: {}", refused.join("; ")),
+            _ => "as the policy says".to_owned(),
+        };
+        if self.misses_tags(hook) { format!("{chosen}; {BLIND}") } else { chosen }
+    }
+
+    fn warn(&self, hook: Receive) {
+        if self.misses_tags(hook) {
+            log::warn!("interface {}, {}: {BLIND}", self.device.name, hook.name());
+        }
+    }
 }
 
-fn reason(wanted: RxHook, hook: Receive, refused: &[String]) -> String {
-    match (wanted, refused) {
-        (RxHook::Auto, []) => format!("{} is the first choice", hook.name()),
-        (RxHook::Auto, refused) => format!("refused: {}", refused.join("; ")),
-        _ => "as the policy says".to_owned(),
+/// What is to be known of XDP in some places.
+const BLIND: &str = "a VLAN tag that travels beside a frame is not seen there, the frame is judged as untagged; rx_hook: tcx sees it";
+
+fn put(programs: &mut Programs, device: &Device, hook: Receive) -> Result<FdLink, ProgramError> {
+    match hook {
+        Receive::XdpNative => xdp(&mut programs.xdp, device, XdpMode::Driver),
+        Receive::XdpGeneric => xdp(&mut programs.xdp, device, XdpMode::Skb),
+        Receive::Tcx => tcx(&mut programs.tcx_ingress, device, TcAttachType::Ingress),
     }
 }
 
@@ -235,14 +284,43 @@ fn errno(error: &ProgramError) -> Option<i32> {
 mod tests {
     use super::*;
 
+    fn device(is_veth: bool) -> Device {
+        Device { name: "tap0".to_owned(), ifindex: 7, is_ethernet: true, is_veth, xdp: None }
+    }
+
     #[test]
     fn a_hook_is_chosen_for_a_reason() {
-        assert_eq!(reason(RxHook::Auto, Receive::XdpNative, &[]), "xdp-native is the first choice");
+        let (veth, tap) = (device(true), device(false));
+        let wish = |device, role, hook| Wish { device, role, hook };
+        let first = |device, role| wish(device, role, RxHook::Auto).candidates()[0];
+        assert_eq!(first(&veth, Role::Guest), Receive::Tcx);
+        assert_eq!(
+            (first(&veth, Role::Host), first(&tap, Role::Guest)),
+            (Receive::XdpNative, Receive::XdpNative)
+        );
+        let reason =
+            |device, hook, got, refused: &[String]| wish(device, Role::Guest, hook).reason(got, refused);
+        assert_eq!(reason(&tap, RxHook::Auto, Receive::XdpNative, &[]), "xdp-native is the first choice");
+        assert_eq!(reason(&veth, RxHook::Tcx, Receive::Tcx, &[]), "as the policy says");
+        assert!(reason(&veth, RxHook::Auto, Receive::Tcx, &[]).contains("VLAN tag"));
         let refused = ["xdp-native: not supported".to_owned()];
-        assert_eq!(reason(RxHook::Auto, Receive::XdpGeneric, &refused), "refused: xdp-native: not supported");
-        assert_eq!(reason(RxHook::Tcx, Receive::Tcx, &[]), "as the policy says");
+        let generic = reason(&tap, RxHook::Auto, Receive::XdpGeneric, &refused);
+        assert_eq!(generic, format!("refused: xdp-native: not supported; {BLIND}"));
+        assert_eq!(reason(&tap, RxHook::XdpNative, Receive::XdpNative, &[]), "as the policy says");
+        assert!(reason(&veth, RxHook::XdpNative, Receive::XdpNative, &[]).ends_with(BLIND));
+    }
+
+    #[test]
+    fn a_hook_in_use_is_kept_while_it_suits() {
+        let (veth, tap) = (device(true), device(false));
+        let wish = |device, hook| Wish { device, role: Role::Guest, hook };
+        let chosen = |hook| Some((hook, Role::Guest));
         let (auto, native) = (RxHook::Auto, RxHook::XdpNative);
-        assert!(suits(auto, Receive::XdpNative, Some(native)) && suits(auto, Receive::Tcx, Some(auto)));
-        assert!(!suits(auto, Receive::Tcx, Some(RxHook::Tcx)) && !suits(native, Receive::XdpGeneric, None));
+        assert!(wish(&tap, auto).suits(Receive::XdpNative, chosen(native)));
+        assert!(wish(&tap, auto).suits(Receive::Tcx, chosen(auto)));
+        assert!(!wish(&tap, auto).suits(Receive::Tcx, chosen(RxHook::Tcx)));
+        assert!(!wish(&tap, native).suits(Receive::XdpGeneric, None));
+        // Chosen while it was the host's.
+        assert!(!wish(&veth, auto).suits(Receive::XdpNative, Some((auto, Role::Host))));
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     Loaded,
-    attach::{self, Receive, Transmit},
+    attach::{self, Receive, Transmit, Wish},
     bind::{self, Linked},
     error::{Attempt as _, Error},
     interfaces::{self, Device},
@@ -17,14 +17,12 @@ use super::{
     place::Place,
     programs::Programs,
     store::{Hook, Hooks, Store},
+    upgrade,
     writer::Writer,
 };
 use crate::{
     compile::order::bound_groups,
-    policy::{
-        Policy,
-        model::{Role, RxHook},
-    },
+    policy::{Policy, model::Role},
 };
 
 type Links = BTreeMap<(u32, Side), Link>;
@@ -118,11 +116,13 @@ impl Writer {
     /// Fails if `policy` needs a hook that is another program's.
     pub(super) fn check_hooks(&self, policy: &Policy, devices: &[Device]) -> Result<(), Error> {
         let links = links::links(&self.place.links())?;
-        let is_ours =
-            |device: &Device| links.values().any(|link| link.ifindex == device.ifindex && !link.is_tcx);
+        let of_others = upgrade::links_of_others(&self.place)?;
+        let is_ours = |device: &Device| {
+            links.values().chain(&of_others).any(|link| link.ifindex == device.ifindex && !link.is_tcx)
+        };
         for device in devices.iter().filter(|device| !is_ours(device)) {
             if let Some(entry) = bind::entry(policy, &device.name) {
-                attach::check_free(device, entry.rx_hook)?;
+                Wish::of(entry, device).check_free()?;
             }
         }
         Ok(())
@@ -138,6 +138,7 @@ impl Writer {
     /// Puts programs where they are missing and takes them off where nothing is bound; tells how many. On an error those
     /// that it put on are off again.
     pub(super) fn sync_hooks(&mut self, devices: &[Device]) -> Result<usize, Error> {
+        self.take_links_of_others(devices)?;
         let links = links::links(&self.place.links())?;
         let hooks_before = self.hooks.clone();
         let mut added = Vec::new();
@@ -146,13 +147,23 @@ impl Writer {
             self.store.save_hooks(&self.hooks)?;
         }
         match attached.and_then(|()| self.detach_stale(devices)) {
-            Ok(removed) => Ok(added.len() + removed),
+            Ok(removed) => {
+                upgrade::remove_others(&self.place)?;
+                Ok(added.len() + removed)
+            }
             Err(error) => {
                 let put_on = links::links(&self.place.links())?;
                 links::detach(added.iter().filter_map(|key| put_on.get(key)))?;
                 Err(error)
             }
         }
+    }
+
+    fn take_links_of_others(&mut self, devices: &[Device]) -> Result<(), Error> {
+        let bound = self.loaded.state.interfaces();
+        let slot = |device: &Device| Some((device.ifindex, bound.get(&device.name)?.slot));
+        let slots = devices.iter().filter_map(slot).collect();
+        upgrade::take_links(&self.place, &mut self.loaded.kernel.programs, &slots)
     }
 
     fn attach_missing(
@@ -167,7 +178,7 @@ impl Writer {
             let Some(device) = devices.iter().find(|device| device.name == *name) else { continue };
             let at = Site { device, slot: bound.slot, directory: &directory, links };
             let programs = &mut loaded.kernel.programs;
-            if at.attach_receive(programs, bound.spec.rx_hook, hooks)? {
+            if at.attach_receive(programs, &Wish::of(&bound.spec, device), hooks)? {
                 added.push((bound.slot, Side::Rx));
             }
             if at.attach_transmit(programs, hooks)? {
@@ -220,16 +231,11 @@ struct Site<'a> {
 
 impl Site<'_> {
     /// Puts a program on the receive hook, unless the right one is there; tells whether it did.
-    fn attach_receive(
-        &self,
-        programs: &mut Programs,
-        wanted: RxHook,
-        hooks: &mut Hooks,
-    ) -> Result<bool, Error> {
+    fn attach_receive(&self, programs: &mut Programs, wish: &Wish, hooks: &mut Hooks) -> Result<bool, Error> {
         let Self { device, slot, directory, links } = *self;
         let has = receive(links, slot, device);
-        let chosen_for = hooks.get(&slot).map(|hook| hook.wanted);
-        if has.is_some_and(|has| attach::suits(wanted, has, chosen_for)) {
+        let chosen_for = hooks.get(&slot).and_then(|hook| Some((hook.wanted, hook.role?)));
+        if has.is_some_and(|has| wish.suits(has, chosen_for)) {
             return Ok(false);
         }
         let cover = links::pin(directory, slot, Side::Cover);
@@ -238,10 +244,11 @@ impl Site<'_> {
             husk => links::detach(husk)?,
         }
         let pin = links::pin(directory, slot, Side::Rx);
-        let rx_reason = attach::receive(programs, device, wanted, &pin, &cover)?;
+        let rx_reason = wish.attach(programs, &pin, &cover)?;
         let hook = hooks.entry(slot).or_default();
         let has_clsact = hook.has_clsact && hook.ifindex == device.ifindex;
-        *hook = Hook { ifindex: device.ifindex, wanted, rx_reason, has_clsact };
+        *hook =
+            Hook { ifindex: device.ifindex, wanted: wish.hook, role: Some(wish.role), rx_reason, has_clsact };
         Ok(true)
     }
 

@@ -21,6 +21,8 @@ pub struct Device {
     pub ifindex: u32,
     /// Whether its frames begin with an Ethernet header.
     pub is_ethernet: bool,
+    /// Whether it is an end of a veth pair.
+    pub is_veth: bool,
     /// The XDP program on it.
     pub xdp: Option<AttachedXdp>,
 }
@@ -47,6 +49,8 @@ const IFINFO: usize = 16;
 const ARPHRD_ETHER: u16 = 1;
 const ARPHRD_LOOPBACK: u16 = 772;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_XDP: u16 = 43;
 const IFLA_XDP_ATTACHED: u16 = 2;
@@ -138,18 +142,26 @@ fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 
 fn device(body: &[u8]) -> Option<Device> {
     let is_ethernet = matches!(half(body, 2), ARPHRD_ETHER | ARPHRD_LOOPBACK);
-    let mut device = Device { name: String::new(), ifindex: word(body, 4), is_ethernet, xdp: None };
+    let ifindex = word(body, 4);
+    let mut device = Device { name: String::new(), ifindex, is_ethernet, is_veth: false, xdp: None };
     for (kind, payload) in attributes(body.get(IFINFO..)?) {
         match kind {
-            IFLA_IFNAME => {
-                let name = payload.split(|byte| *byte == 0).next().unwrap_or_default();
-                device.name = String::from_utf8_lossy(name).into_owned();
+            IFLA_IFNAME => device.name = String::from_utf8_lossy(text(payload)).into_owned(),
+            IFLA_LINKINFO => {
+                let mut info = attributes(payload);
+                device.is_veth =
+                    info.any(|(kind, payload)| kind == IFLA_INFO_KIND && text(payload) == b"veth");
             }
             IFLA_XDP => device.xdp = xdp(payload),
             _ => {}
         }
     }
     Some(device)
+}
+
+/// The bytes before the 0 that ends them.
+fn text(payload: &[u8]) -> &[u8] {
+    payload.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 fn xdp(payload: &[u8]) -> Option<AttachedXdp> {
@@ -178,7 +190,7 @@ mod tests {
     fn the_loopback_device_is_there() {
         let devices = list().unwrap();
         let lo = devices.iter().find(|device| device.name == "lo").unwrap();
-        assert_eq!((lo.ifindex, lo.is_ethernet, lo.xdp), (1, true, None));
+        assert_eq!((lo.ifindex, lo.is_ethernet, lo.is_veth, lo.xdp), (1, true, false, None));
         assert_eq!(find("nosuchdevice").unwrap(), None);
     }
 
@@ -188,6 +200,18 @@ mod tests {
         assert_eq!(messages(&[0; 64]).count(), 0);
         assert_eq!(attributes(&[3, 0, 1, 0]).count(), 0);
         assert_eq!(attributes(&[4, 0, 1, 0, 200, 0, 2, 0]).collect::<Vec<_>>(), [(1, &[][..])]);
+    }
+
+    #[test]
+    fn a_veth_is_told_by_its_kind() {
+        let link = |kind: &[u8]| {
+            let name = [&[8, 0, 3, 0][..], b"t0\0\0"].concat();
+            let info = [&[4 + kind.len() as u8, 0, 1, 0][..], kind].concat();
+            let info = [&[4 + info.len() as u8, 0, 18, 0][..], &info].concat();
+            device(&[&[0, 0, 1, 0, 7, 0, 0, 0][..], &[0; 8], &name, &info].concat()).unwrap()
+        };
+        let (veth, dummy) = (link(b"veth"), link(b"dummy\0"));
+        assert_eq!((veth.name.as_str(), veth.ifindex, veth.is_veth, dummy.is_veth), ("t0", 7, true, false));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::{
     kernel::Kernel,
     kernel_log, maps,
     place::Place,
-    programs,
+    programs, upgrade,
 };
 use crate::policy::model::Settings;
 
@@ -115,8 +115,10 @@ pub fn create(place: &Place, sizes: &Sizes) -> Result<Kernel, Error> {
     let directory = place.unfinished_pins();
     remove(&directory)?;
     fs::create_dir(&directory).of_file(&directory)?;
-    let made = load(sizes).and_then(|mut object| {
-        pin(&mut object, &directory)?;
+    let made = load(sizes, None).and_then(|mut object| {
+        pin_tables(&object, &directory)?;
+        pin_programs(&mut object, &directory)?;
+        upgrade::mark(&directory)?;
         initialise(&directory, sizes)
     });
     let done = made.and_then(|kernel| {
@@ -139,8 +141,28 @@ pub fn remove(directory: &Path) -> Result<(), Error> {
     }
 }
 
-fn load(sizes: &Sizes) -> Result<Ebpf, Error> {
+/// Removes every directory of pins in `root`.
+pub fn remove_all_in(root: &Path) -> Result<(), Error> {
+    let entries = fs::read_dir(root).of_file(root)?;
+    entries.filter_map(|entry| Some(entry.ok()?.path())).try_for_each(|path| remove(&path))
+}
+
+/// The embedded BPF object.
+pub fn object() -> &'static [u8] {
+    OBJECT
+}
+
+/// Loads the programs for the tables pinned in `tables`, and pins them in `directory`.
+pub fn programs_for(tables: &Path, sizes: &Sizes, directory: &Path) -> Result<(), Error> {
+    pin_programs(&mut load(sizes, Some(tables))?, directory)
+}
+
+/// Makes tables, or takes those pinned in `tables`, and loads the programs.
+fn load(sizes: &Sizes, tables: Option<&Path>) -> Result<Ebpf, Error> {
     let mut loader = EbpfLoader::new();
+    for (name, directory) in maps::NAMES.into_iter().zip(tables.into_iter().cycle()) {
+        loader.map_pin_path(name, directory.join(name));
+    }
     for (name, entries) in sizes.max_entries() {
         loader.map_max_entries(name, entries);
     }
@@ -195,11 +217,15 @@ fn absent(kind: &str, name: &str) -> Error {
     Error::Environment(format!("the embedded BPF object has no {kind} {name}: cargo xtask build"))
 }
 
-fn pin(object: &mut Ebpf, directory: &Path) -> Result<(), Error> {
+fn pin_tables(object: &Ebpf, directory: &Path) -> Result<(), Error> {
     for name in maps::NAMES {
         let map = object.map(name).ok_or_else(|| absent("table", name))?;
         map.pin(directory.join(name)).attempt(|| format!("pinning table {name}"))?;
     }
+    Ok(())
+}
+
+fn pin_programs(object: &mut Ebpf, directory: &Path) -> Result<(), Error> {
     for name in programs::NAMES {
         let program = object.program_mut(name).ok_or_else(|| absent("program", name))?;
         program.pin(directory.join(name)).attempt(|| format!("pinning program {name}"))?;

@@ -8,7 +8,7 @@ use sg_common::{
     control::{Control, Settings},
     heap::Line,
     interface::Interface,
-    members::{MemberKey, Membership},
+    members::{Member, MemberKey},
     stats::{InterfaceStats, RuleCounter},
 };
 
@@ -62,7 +62,7 @@ pub struct Maps {
     pub ifindex: Array<MapData, u32>,
     pub ifindex_high: HashMap<MapData, u32, u32>,
     pub heap: Memory,
-    pub members: HashMap<MapData, MemberKey, Membership>,
+    pub members: HashMap<MapData, MemberKey, Member>,
     pub ct4: Memory,
     pub ct6: Memory,
     pub table_use: Array<MapData, TableUse>,

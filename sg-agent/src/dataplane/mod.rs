@@ -17,6 +17,8 @@
 //! | [`hooks`], [`attach`], [`links`] | which programs are where, and putting them there |
 //! | [`kernel_log`] | the debugging log of the kernel side |
 //! | [`store`] | what is remembered beside the tables |
+//! | `upgrade` | programs of another build for the tables in use |
+//! | `lock` | keeps two writers apart |
 
 pub mod attach;
 pub mod bind;
@@ -29,11 +31,13 @@ pub mod kernel;
 pub mod kernel_log;
 pub mod links;
 pub mod load;
+mod lock;
 mod maps;
 mod memory;
 pub mod place;
 mod programs;
 pub mod store;
+mod upgrade;
 mod write;
 mod writer;
 
@@ -68,7 +72,7 @@ impl Loaded {
 
     pub(crate) fn at(place: &Place) -> Result<Self, Error> {
         if !place.pins().is_dir() {
-            return Err(Error::NotLoaded);
+            return Err(not_loaded(place));
         }
         let kernel = Kernel::open(&place.pins())?;
         let store = Store::new(place.state());
@@ -91,6 +95,17 @@ impl Loaded {
             self.carried.add_to(at, counter);
         }
         Ok(counters)
+    }
+}
+
+/// Nothing of our version is loaded.
+fn not_loaded(place: &Place) -> Error {
+    match upgrade::others(place).first() {
+        None => Error::NotLoaded,
+        Some(other) => Error::Environment(format!(
+            "what is loaded is of another version ({}): `sg-agent apply FILE` takes over from it",
+            other.display()
+        )),
     }
 }
 

@@ -1,28 +1,22 @@
 //! What is to be remembered beside the kernel's tables: the state of each generation, rule counts of earlier counters,
-//! how interfaces were attached; and the lock that keeps two writers apart.
+//! how interfaces were attached.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{BufReader, BufWriter, Read as _, Seek as _, Write as _},
-    os::unix::fs::MetadataExt as _,
+    io::{BufReader, BufWriter, Write as _},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Serialize, de::DeserializeOwned};
 use sg_common::stats::RuleCounter;
 
 use super::error::{Error, OfFile as _};
 use crate::{
     compile::{Saved, counters::CounterRange},
-    policy::model::RxHook,
+    policy::model::{Role, RxHook},
 };
 
-/// How long another writer is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
-const LOCK: &str = "lock";
 const STATE: &str = "state";
 const COUNTERS: &str = "counters";
 const HOOKS: &str = "hooks.json";
@@ -31,12 +25,6 @@ const HOOKS: &str = "hooks.json";
 #[derive(Clone, Debug)]
 pub struct Store {
     directory: PathBuf,
-}
-
-/// Held while tables are written.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
 }
 
 /// How interfaces were attached and why so, by slot.
@@ -49,6 +37,9 @@ pub struct Hook {
     pub ifindex: u32,
     /// What the policy asked for on receive.
     pub wanted: RxHook,
+    /// Whose device it was then.
+    #[serde(default)]
+    pub role: Option<Role>,
     /// Why the receive hook is what it is.
     pub rx_reason: String,
     /// Whether the transmit hook is a clsact filter, which has no link.
@@ -96,43 +87,8 @@ impl Store {
         Self { directory: directory.to_owned() }
     }
 
-    /// Waits for other writers to finish. The lock goes when it is dropped, or with the process.
-    pub fn lock(&self) -> Result<Lock, Error> {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            fs::create_dir_all(&self.directory).of_file(&self.directory)?;
-            if let Some(lock) = self.try_lock(until)? {
-                return Ok(lock);
-            }
-        }
-    }
-
-    /// The lock; `None` if it was removed while it was waited for.
-    fn try_lock(&self, until: Instant) -> Result<Option<Lock>, Error> {
-        let path = self.directory.join(LOCK);
-        let mut options = File::options();
-        let mut file =
-            options.read(true).write(true).create(true).truncate(false).open(&path).of_file(&path)?;
-        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            if Instant::now() > until {
-                let mut owner = String::new();
-                file.read_to_string(&mut owner).of_file(&path)?;
-                return Err(Error::InUse(format!("process {} is changing the policy", owner.trim())));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let own = file.metadata().of_file(&path)?.ino();
-        if !fs::metadata(&path).is_ok_and(|there| there.ino() == own) {
-            return Ok(None);
-        }
-        file.set_len(0).and_then(|()| file.rewind()).of_file(&path)?;
-        write!(file, "{}", std::process::id()).of_file(&path)?;
-        Ok(Some(Lock { _file: file }))
-    }
-
-    /// Removes the lock that the caller holds, and the directory with it.
-    pub fn remove_lock(&self) {
-        let _ = fs::remove_file(self.directory.join(LOCK));
+    /// Removes the directory, if nothing is in it.
+    pub fn remove(&self) {
         let _ = fs::remove_dir(&self.directory);
     }
 
@@ -187,10 +143,10 @@ impl Store {
         }
     }
 
-    /// Removes everything but the lock.
+    /// Removes everything.
     pub fn clear(&self) -> Result<(), Error> {
         for name in self.files() {
-            if name != LOCK && (name == HOOKS || name.starts_with(STATE) || name.starts_with(COUNTERS)) {
+            if name == HOOKS || name.starts_with(STATE) || name.starts_with(COUNTERS) {
                 let path = self.directory.join(name);
                 fs::remove_file(&path).of_file(&path)?;
             }
@@ -269,20 +225,5 @@ mod tests {
         assert!(!store.has_others(5));
         store.clear().unwrap();
         assert!(store.files().is_empty());
-    }
-
-    #[test]
-    fn one_writer_at_a_time() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::new(directory.path());
-        let lock = store.lock().unwrap();
-        let text = fs::read_to_string(directory.path().join(LOCK)).unwrap();
-        assert_eq!(text, std::process::id().to_string());
-        drop(lock);
-        let lock = store.lock().unwrap();
-        store.remove_lock();
-        assert!(!directory.path().exists());
-        store.lock().unwrap();
-        drop(lock);
     }
 }

@@ -14,7 +14,7 @@ use sg_common::{
     heap::Line,
     interface::Interface,
     limits::DIRECT_IFINDEX,
-    members::{MemberKey, Membership},
+    members::{Member, MemberKey, Membership},
     stats::{InterfaceStats, RuleCounter},
 };
 use zerocopy::transmute;
@@ -185,7 +185,8 @@ impl Kernel {
     }
 
     fn set_member(&mut self, key: &MemberKey, membership: Membership) -> Result<(), Error> {
-        self.maps.members.insert(key, membership, 0).attempt(|| "writing a group member".to_owned())
+        let member = Member { key: *key, membership };
+        self.maps.members.insert(key, member, 0).attempt(|| "writing a group member".to_owned())
     }
 
     fn remove_member(&mut self, key: &MemberKey) -> Result<(), Error> {
@@ -207,7 +208,8 @@ impl Kernel {
     }
 
     fn all_members(&self) -> Result<Vec<(MemberKey, Membership)>, Error> {
-        self.maps.members.iter().collect::<Result<_, _>>().attempt(|| "reading the group members".to_owned())
+        let all = self.maps.members.iter().map(|found| found.map(|(key, member)| (key, member.membership)));
+        all.collect::<Result<_, _>>().attempt(|| "reading the group members".to_owned())
     }
 }
 

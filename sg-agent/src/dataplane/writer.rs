@@ -10,9 +10,12 @@ use super::{
     kernel::Kernel,
     links,
     load::{self, Sizes},
+    lock::Lock,
+    not_loaded,
     place::{Options, Place},
     read_state,
-    store::{Carried, Hooks, Lock, Store},
+    store::{Carried, Hooks, Store},
+    upgrade,
     write::grace_period,
 };
 use crate::{
@@ -65,10 +68,10 @@ impl Writer {
         if settings.is_some() {
             place.prepare()?;
         } else if !place.pins().is_dir() {
-            return Err(Error::NotLoaded);
+            return Err(not_loaded(&place));
         }
         let store = Store::new(place.state());
-        let lock = store.lock()?;
+        let lock = Lock::take(&place.root())?;
         let (loaded, origin) = match adopt(&place, &store, settings)? {
             Some(adopted) => adopted,
             None => (create(&place, &store, settings.ok_or(Error::NotLoaded)?)?, Origin::New),
@@ -86,6 +89,8 @@ impl Writer {
             .and_then(|()| self.change(policy, &devices).inspect_err(|_| self.take_back(&before, &devices)));
         match (&outcome, self.origin) {
             (Ok(_), _) => self.origin = Origin::Known,
+            // Links of another version may have been taken over: what hangs on them stays.
+            (Err(_), Origin::New) if !upgrade::others(&self.place).is_empty() => {}
             (Err(_), Origin::New) => clear(&self.place, &self.store)?,
             (Err(_), Origin::Known | Origin::Lost) => {}
         }
@@ -162,17 +167,17 @@ impl Writer {
 pub fn unload(options: &Options) -> Result<bool, Error> {
     environment::check()?;
     let place = Place::find(options)?;
-    if !place.root().is_dir() && !place.state().is_dir() {
+    let store = Store::new(place.state());
+    if !place.root().is_dir() {
+        store.clear()?;
+        store.remove();
         return Ok(false);
     }
-    std::fs::create_dir_all(place.state())
-        .map_err(|source| Error::File { path: place.state().into(), source })?;
-    let store = Store::new(place.state());
-    let lock = store.lock()?;
-    let was_loaded = place.pins().is_dir();
+    let lock = Lock::take(&place.root())?;
+    let was_loaded = place.pins().is_dir() || !upgrade::others(&place).is_empty();
     clear(&place, &store)?;
-    store.remove_lock();
-    drop(lock);
+    store.remove();
+    lock.remove();
     Ok(was_loaded)
 }
 
@@ -181,7 +186,8 @@ fn clear(place: &Place, store: &Store) -> Result<(), Error> {
     if place.links().is_dir() {
         links::detach(links::links(&place.links())?.values())?;
     }
-    load::remove(&place.root())?;
+    // Not the directory itself: it is the lock.
+    load::remove_all_in(&place.root())?;
     store.clear()
 }
 
@@ -199,8 +205,12 @@ fn adopt(
     if generation == 0 {
         return Ok(None);
     }
+    let sizes = kernel.sizes()?;
     if let Some(settings) = settings {
-        check_sizes(&kernel.sizes()?, &Sizes::of(settings))?;
+        check_sizes(&sizes, &Sizes::of(settings))?;
+        if upgrade::renew(place, &sizes, &store.hooks())? {
+            kernel = Kernel::open(&place.pins())?;
+        }
     }
     let Some(state) = read_state(&kernel, store, generation) else {
         let Some(settings) = settings else {
@@ -220,8 +230,12 @@ fn adopt(
 }
 
 fn create(place: &Place, store: &Store, settings: &Settings) -> Result<Loaded, Error> {
-    clear(place, store)?;
-    std::fs::create_dir_all(place.root()).map_err(|source| Error::File { path: place.root(), source })?;
+    upgrade::check_others(place, &store.hooks())?;
+    if upgrade::others(place).is_empty() {
+        clear(place, store)?;
+    } else {
+        load::remove(&place.pins())?;
+    }
     let kernel = load::create(place, &Sizes::of(settings))?;
     Ok(Loaded { kernel, state: State::new(settings.limits), carried: Carried::default() })
 }

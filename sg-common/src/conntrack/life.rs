@@ -160,6 +160,12 @@ impl Life {
         Self(keep | (state as u64) << STATE | reset | answered | expires & EXPIRES)
     }
 
+    /// The same with another expiry.
+    #[inline(always)]
+    pub const fn until(self, expires: u64) -> Self {
+        Self(self.0 & !EXPIRES | expires & EXPIRES)
+    }
+
     /// The same but for the expiry.
     #[inline(always)]
     pub const fn same_but_expiry(self, other: Self) -> bool {
@@ -204,6 +210,8 @@ mod tests {
         let life = Life::live(Life(0).claim(), State::OneWay, false, 10);
         assert!(life.is_live_at(9));
         assert!(!life.is_live_at(10));
+        let longer = life.until(11);
+        assert!(longer.is_live_at(10) && longer.same_but_expiry(life));
     }
 
     #[test]

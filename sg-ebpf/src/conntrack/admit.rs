@@ -1,14 +1,13 @@
 //! Making an entry.
 
+use aya_ebpf::helpers::generated::bpf_loop;
 use sg_common::{
     conntrack::{Entry, Kind, Life, Place, State},
     limits::BUCKET_SLOTS,
     verdict::Reason,
 };
 
-use super::{
-    Found, Table, atomic, count, counters, find, life_of, read_life, set_tag, swap_life, sweep::release,
-};
+use super::{Found, Table, atomic, count, counters, life_of, read_life, set_tag, swap_life, sweep::release};
 use crate::scene::Scene;
 
 /// How many entries there may be, and what to say when there are.
@@ -38,13 +37,21 @@ pub struct Newcomer<'a, K> {
     pub counter: u32,
 }
 
+/// The entry of a flow that was admitted.
+pub struct Admitted<K> {
+    /// The entry.
+    pub found: Found<K>,
+    /// Whether the flow had none before: of CPUs that admit a flow at once one is told so.
+    pub is_new: bool,
+}
+
 /// Makes an entry, or finds the one that another CPU has just made for the same flow.
 #[inline(always)]
 pub fn admit<T: Table>(
     scene: &Scene,
     new: &Newcomer<T::Key>,
     limits: &Limits,
-) -> Result<Found<T::Key>, Reason> {
+) -> Result<Admitted<T::Key>, Reason> {
     if let Some(reason) = reserve::<T>(scene, limits) {
         return Err(reason);
     }
@@ -52,22 +59,108 @@ pub fn admit<T: Table>(
         count::<T>(scene.slot, 1u64.wrapping_neg());
         return Err(limits.host_full);
     };
-    let slot = slot_of::<T>(new.key, new.place, scene.now);
-    if slot == mine.slot || slot == NOWHERE {
-        return Ok(mine);
+    if !has_namesakes::<T>(new.place, mine.slot) {
+        return Ok(Admitted { found: mine, is_new: true });
     }
-    let Some(entry) = T::slot(slot) else { return Ok(mine) };
-    release::<T>(mine.slot, mine.entry, mine.life);
-    Ok(Found { entry, slot, life: read_life(entry) })
+    let rivals = settle_rivals::<T>(new.key, new.place, mine.slot, scene.now);
+    let earlier = rivals as u32;
+    // Whoever was taken back has counted the flow, or will not.
+    let is_new = rivals >> 32 == 0;
+    match T::slot(earlier) {
+        Some(entry) if earlier != mine.slot => {
+            // If the earlier one has taken ours back meanwhile, it takes us for the one that was new.
+            let is_new = !release::<T>(mine.slot, mine.entry, mine.life);
+            Ok(Admitted { found: Found { entry, slot: earlier, life: read_life(entry) }, is_new })
+        }
+        _ => Ok(Admitted { found: mine, is_new }),
+    }
 }
 
-const NOWHERE: u32 = u32::MAX;
-
-/// Slot of the live entry of `key`, or [`NOWHERE`].
+/// Looks for other live entries of `key` than that in slot `mine`. The low half of the answer is the slot of the first
+/// that look-ups find. One that comes after ours is taken back: the high half is 1 if so. (More than two CPUs at once
+/// may leave the others: look-ups do not find them, and they count until they expire.)
 // A function of its own: inlined, it takes the stage past its part of the 512-byte stack.
 #[inline(never)]
-fn slot_of<T: Table>(key: &T::Key, place: &Place, now: u64) -> u32 {
-    find::<T>(key, place, now).map_or(NOWHERE, |found| found.slot)
+fn settle_rivals<T: Table>(key: &T::Key, place: &Place, mine: u32, now: u64) -> u64 {
+    let (first, second) = (place.first, place.second);
+    let mut rivals = Rivals { key, now, first, second, mine, earliest: mine, latest: mine };
+    let each: unsafe extern "C" fn(u32, *mut Rivals<T::Key>) -> i64 = rival::<T>;
+    // SAFETY: the callback has the signature that bpf_loop calls, and `rivals` outlives the call.
+    unsafe { bpf_loop(2 * BUCKET_SLOTS as u32, each as *mut _, (&raw mut rivals).cast(), 0) };
+    let Rivals { earliest, latest, .. } = rivals;
+    if earliest != mine || latest == mine {
+        return u64::from(earliest);
+    }
+    u64::from(take_back::<T>(key, latest, now)) << 32 | u64::from(mine)
+}
+
+/// Frees a slot, if it holds a live entry of `key` still.
+// A function of its own: likewise.
+#[inline(never)]
+fn take_back<T: Table>(key: &T::Key, slot: u32, now: u64) -> bool {
+    match super::at_slot::<T>(key, slot, now) {
+        Some(found) => release::<T>(slot, found.entry, found.life),
+        None => false,
+    }
+}
+
+/// Whether another slot than `mine` may have the tag of a key in one of its buckets.
+// A function of its own: likewise.
+#[inline(never)]
+fn has_namesakes<T: Table>(place: &Place, mine: u32) -> bool {
+    has_namesake::<T>(place.first, place.tag, mine) || has_namesake::<T>(place.second, place.tag, mine)
+}
+
+#[inline(always)]
+fn has_namesake<T: Table>(bucket: u32, tag: u16, mine: u32) -> bool {
+    let Some(tags) = T::tags(bucket) else { return false };
+    let words = super::tag_words(tags);
+    let own = |first: u32| if mine & !3 == first { 0x8000u64 << ((mine & 3) * 16) } else { 0 };
+    let first = bucket * BUCKET_SLOTS as u32;
+    let low = super::lanes(words[0], u64::from(tag)) & !own(first);
+    let high = super::lanes(words[1], u64::from(tag)) & !own(first + 4);
+    low | high != 0
+}
+
+/// What a run over the two buckets of a key carries along.
+#[repr(C)]
+struct Rivals<'a, K> {
+    key: &'a K,
+    now: u64,
+    first: u32,
+    second: u32,
+    mine: u32,
+    /// Slot of the first live entry of the key.
+    earliest: u32,
+    /// Slot of the last.
+    latest: u32,
+}
+
+/// One slot of the two buckets, in the order in which look-ups go through them.
+unsafe extern "C" fn rival<T: Table>(index: u32, rivals: *mut Rivals<T::Key>) -> i64 {
+    // SAFETY: bpf_loop hands over the pointer that `settle_rivals` gave it.
+    let rivals = unsafe { &mut *rivals };
+    let in_first = index < BUCKET_SLOTS as u32;
+    let bucket = if in_first { rivals.first } else { rivals.second };
+    let slot = bucket.wrapping_mul(BUCKET_SLOTS as u32) + index % BUCKET_SLOTS as u32;
+    if slot == rivals.mine || super::at_slot::<T>(rivals.key, slot, rivals.now).is_none() {
+        return 0;
+    }
+    if rivals.is_behind(slot, in_first) {
+        rivals.latest = slot;
+        return 0;
+    }
+    rivals.earliest = slot;
+    1
+}
+
+impl<K> Rivals<'_, K> {
+    /// Whether look-ups come to `slot` after ours.
+    #[inline(always)]
+    fn is_behind(&self, slot: u32, in_first: bool) -> bool {
+        let ours_in_first = self.mine / BUCKET_SLOTS as u32 == self.first;
+        if in_first == ours_in_first || self.first == self.second { slot > self.mine } else { ours_in_first }
+    }
 }
 
 /// Counts the newcomer in, or says why there is no room. Expired entries count until they are reclaimed.

@@ -34,7 +34,8 @@ impl Scene {
     }
 
     fn judge_message(&self, direction: usize, packet: &Packet, sound: bool, target: &Addr) -> Outcome {
-        check(&self.lines[..], &self.iface, direction, packet, &Message { sound, target })
+        let message = Message { sound, target, options: 0 };
+        check(&self.lines[..], &self.iface, direction, packet, &message)
     }
 
     /// Its answer on what the guest sends.

@@ -20,7 +20,8 @@ pub fn is_discovery(packet: &Packet) -> bool {
         && matches!(packet.icmp_kind(), ROUTER_SOLICITATION..=REDIRECT)
 }
 
-/// Reads the neighbour discovery message at `at`; its target becomes `message.src`. `Ok` is what RFC 4861 (6.1, 7.1, 8.1) lets a
+/// Reads the neighbour discovery message at `at`; its target becomes `message.src`, its options lie between
+/// `message.transport` and `message.end`. `Ok` is what RFC 4861 (6.1, 7.1, 8.1) lets a
 /// receiver accept, and not a fragment (RFC 6980).
 #[inline(always)]
 pub fn read<F: Frame + ?Sized>(
@@ -42,6 +43,7 @@ pub fn read<F: Frame + ?Sized>(
     if fixed >= 24 {
         message.src = Addr(frame.load::<16>(at + 8).ok_or(Reason::Malformed)?);
     }
+    (message.transport, message.end) = (at + fixed, packet.end);
     if options_are_valid(frame, at + fixed, packet.end) { Ok(()) } else { Err(Reason::Malformed) }
 }
 

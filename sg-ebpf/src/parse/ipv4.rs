@@ -54,7 +54,7 @@ fn super_packet(room: u32) -> u32 {
 /// bit, DF beside MF, a middle that is no multiple of 8, an end past the longest datagram, and TCP at offset 1, which
 /// would overwrite the flags (RFC 1858, RFC 3128).
 #[inline(always)]
-fn part(field: u16, packet: &Packet) -> Result<Part, Reason> {
+fn part(field: u16, packet: &mut Packet) -> Result<Part, Reason> {
     let offset = u32::from(field & OFFSET);
     let more = field & MORE_FRAGMENTS != 0;
     if field & RESERVED != 0 {
@@ -71,6 +71,7 @@ fn part(field: u16, packet: &Packet) -> Result<Part, Reason> {
     if odd_middle || past_end || rewrites_flags || contradiction {
         return Err(Reason::BadFragment);
     }
+    (packet.offset, packet.piece, packet.is_last) = (offset as u16 * 8, length as u16, !more);
     Ok(if offset == 0 { Part::First } else { Part::Later })
 }
 

@@ -125,6 +125,7 @@ fn fragment(bytes: &[u8; 8], packet: &mut Packet) -> Result<(), Reason> {
     if odd_middle || past_end || rewrites_flags || announces_another {
         return Err(Reason::BadFragment);
     }
+    (packet.offset, packet.piece, packet.is_last) = (offset as u16, length as u16, !more);
     packet.part = if offset == 0 { Part::First } else { Part::Later };
     Ok(())
 }

@@ -14,6 +14,7 @@ use super::{
     flow::{Flow, FlowKey},
 };
 use crate::{
+    atomic::Atomic,
     classify::{Asked, Question, counter, decide},
     conntrack::{Found, Table, life_of},
     packet::Packet,
@@ -44,7 +45,8 @@ pub fn of<K: FlowKey>(scene: &Scene, packet: &Packet, found: &Found<K>) -> Stand
     if is_before(generation, scene.iface.born) {
         return Standing::Gone;
     }
-    if generation == scene.judged {
+    // Another CPU may have seen the next policy already: what that has judged is not for the one before it.
+    if !is_before(generation, scene.judged) {
         return Standing::Holds { counter };
     }
     let remote = if scene.outward() { &packet.dst } else { &packet.src };
@@ -102,13 +104,16 @@ fn opener<K: FlowKey>(
     (decision, counter(scene, &question, decision))
 }
 
-/// The entry takes on the generation in force, and the counter of the rule that admits it now.
+/// The entry takes on the generation in force, and the counter of the rule that admits it now. Both are swapped as one
+/// word, so that a slot that has got another owner meanwhile keeps that owner's, and a later generation stays.
 #[inline(always)]
 pub fn adopt<K>(scene: &Scene, found: &Found<K>, counter: u32) {
-    // SAFETY: `entry` points into an array map; the fields are words of their own.
-    unsafe {
-        (*found.entry).generation = scene.judged;
-        (*found.entry).counter = counter;
+    // SAFETY: `entry` points into an array map; `judgement` is aligned to 8.
+    let judgement = unsafe { Atomic::new((&raw mut (*found.entry).generation).cast::<u64>()) };
+    let before = judgement.load();
+    let same_owner = Life(life_of(found.entry).load()).free() == found.life.free();
+    if same_owner && !is_before(scene.judged, before as u32) {
+        judgement.replace(before, u64::from(counter) << 32 | u64::from(scene.judged));
     }
 }
 
@@ -120,7 +125,7 @@ pub fn still_stands<K: FlowKey>(scene: &Scene, quoted: &Packet, found: &Found<K>
     if is_before(generation, scene.iface.born) {
         return false;
     }
-    if generation == scene.judged {
+    if !is_before(generation, scene.judged) {
         return true;
     }
     // The remote end is the quoted packet's, not the router's that reports.

@@ -31,6 +31,8 @@ pub struct InterfaceStatus {
     pub groups: Vec<String>,
     /// Hook that sees received packets.
     pub rx_hook: String,
+    /// Why it is that one.
+    pub rx_reason: String,
     /// Hook that sees transmitted packets.
     pub tx_hook: String,
     /// Whether both hooks are there.

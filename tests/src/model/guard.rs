@@ -16,7 +16,8 @@ pub(super) fn judge(interface: &Interface, packet: &Packet) -> Option<Verdict> {
     if interface.role == Role::Guest && packet.direction == Direction::Egress {
         let reason = spoofed_source(interface, packet)
             .or_else(|| forbidden(packet))
-            .or_else(|| spoofed_target(interface, packet));
+            .or_else(|| spoofed_target(interface, packet))
+            .or_else(|| is_discovery_beyond_the_link(packet).then_some(Reason::Malformed));
         if let Some(reason) = reason {
             return Some(Verdict::Drop(reason));
         }
@@ -34,6 +35,19 @@ pub(super) fn unsound(interface: &Interface, packet: &Packet) -> Verdict {
     let reason =
         from_guest.then(|| spoofed_source(interface, packet).or_else(|| forbidden(packet))).flatten();
     Verdict::Drop(reason.unwrap_or(Reason::Malformed))
+}
+
+/// The verdict on neighbour discovery with more options than a guest may send.
+pub(super) fn overlong(interface: &Interface, packet: &Packet) -> Verdict {
+    let reason = spoofed_source(interface, packet).or_else(|| forbidden(packet));
+    Verdict::Drop(reason.or_else(|| spoofed_target(interface, packet)).unwrap_or(Reason::Malformed))
+}
+
+/// To a group wider than the link (RFC 4291, 2.7).
+fn is_discovery_beyond_the_link(packet: &Packet) -> bool {
+    let IpAddr::V6(group) = packet.destination else { return false };
+    let is_discovery = matches!(packet.content, Content::Neighbour { .. } | Content::Icmp { kind: 133, .. });
+    is_discovery && !packet.part.is_later() && group.is_multicast() && group.octets()[1] & 0xf > 2
 }
 
 /// The verdict on ARP: a guest speaks for itself, or for nobody yet (a probe, RFC 5227).
@@ -130,7 +144,7 @@ fn is_own_link_local(interface: &Interface, address: IpAddr) -> bool {
 fn forbidden(packet: &Packet) -> Option<Reason> {
     let v4 = packet.source.is_ipv4();
     match packet.content {
-        _ if matches!(packet.part, Part::Later(_)) => None,
+        _ if packet.part.is_later() => None,
         Content::Icmp { kind: 134, .. } if !v4 => Some(Reason::RouterAdvertisement),
         Content::Icmp { kind: 137, .. } if !v4 => Some(Reason::Redirect),
         Content::Icmp { kind: 5, .. } if v4 => Some(Reason::Redirect),
@@ -152,7 +166,7 @@ fn is_infrastructure(packet: &Packet) -> bool {
         || packet.destination == IpAddr::from([0xff02, 0, 0, 0, 0, 0, 1, 2]);
     match packet.content {
         Content::Other(2) => v4 && packet.destination.is_multicast(),
-        _ if matches!(packet.part, Part::Later(_)) => false,
+        _ if packet.part.is_later() => false,
         Content::Neighbour { .. } => true,
         Content::Icmp { kind: 133, .. } => !v4,
         Content::Icmp { kind: 130..=132 | 143, .. } => !v4 && packet.destination.is_multicast(),

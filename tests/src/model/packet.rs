@@ -1,6 +1,6 @@
 //! A packet as the specification speaks of it: parsed, and seen from the protected side.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, ops::Range};
 
 use sg_agent::policy::model::Direction;
 
@@ -36,8 +36,42 @@ pub enum Part {
     Whole,
     /// The first fragment.
     First(u32),
-    /// A later one.
+    /// A later one, which follows the first and ends the datagram.
     Later(u32),
+    /// A later one, which follows the first; another follows it.
+    Middle(u32),
+    /// A later one, which follows a middle one and ends the datagram.
+    End(u32),
+    /// Any fragment: where in the datagram's payload its bytes begin and end, and whether the datagram ends with them.
+    Piece(u32, usize, usize, bool),
+}
+
+impl Part {
+    /// Whether it is a later fragment.
+    pub fn is_later(self) -> bool {
+        self != Self::Whole && self.span().0.start > 0
+    }
+
+    /// The datagram's identification, if it is a fragment.
+    pub fn datagram(self) -> Option<u32> {
+        match self {
+            Self::Whole => None,
+            Self::First(id) | Self::Later(id) | Self::Middle(id) | Self::End(id) | Self::Piece(id, ..) => {
+                Some(id)
+            }
+        }
+    }
+
+    /// Where in the datagram's payload its bytes belong, and whether the datagram ends with them.
+    pub fn span(self) -> (Range<usize>, bool) {
+        match self {
+            Self::Whole | Self::First(_) => (0..1480, false),
+            Self::Later(_) => (1480..1504, true),
+            Self::Middle(_) => (1480..1504, false),
+            Self::End(_) => (1504..1528, true),
+            Self::Piece(_, start, end, is_last) => (start..end, is_last),
+        }
+    }
 }
 
 /// What a packet carries.

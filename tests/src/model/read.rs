@@ -19,6 +19,8 @@ pub enum Frame {
         packet: Packet,
         /// Whether a receiver would take it; only neighbour discovery may be otherwise.
         is_sound: bool,
+        /// Whether its options are short; only those of solicitations and advertisements may be otherwise.
+        is_brief: bool,
     },
     /// ARP.
     Arp(Arp),
@@ -65,6 +67,8 @@ pub fn read(frame: &[u8], place: Place<'_>) -> Refused<Frame> {
     match kind {
         ethertype::IPV4 => v4(payload, place, mac),
         ethertype::IPV6 => v6(payload, place, mac),
+        // A guest sends no more than ARP in the shortest frame.
+        ethertype::ARP if guest && place.direction == Direction::Egress && frame.len() > 60 => Err(MALFORMED),
         ethertype::ARP => arp(payload, mac).map(Frame::Arp),
         _ if guest || is_envelope(kind, payload) => Err(Reason::NonIp),
         _ => Ok(Frame::Other),
@@ -167,7 +171,7 @@ fn part(offset: usize, more: bool, protocol: u8, body: &[u8], id: u32) -> Refuse
     if more && !body.len().is_multiple_of(8) || offset + body.len() > LONGEST || rewrites_flags {
         return Err(Reason::BadFragment);
     }
-    Ok(if offset == 0 { Part::First(id) } else { Part::Later(id) })
+    Ok(Part::Piece(id, offset, offset + body.len(), !more))
 }
 
 fn v6(bytes: &[u8], place: Place<'_>, mac: Mac) -> Refused<Frame> {
@@ -194,6 +198,11 @@ fn v6(bytes: &[u8], place: Place<'_>, mac: Mac) -> Refused<Frame> {
     finish(network, place, mac)
 }
 
+/// Whether it is a fragment with the transport header.
+fn is_first(part: Part) -> bool {
+    part != Part::Whole && !part.is_later()
+}
+
 const fn is_extension(header: u8) -> bool {
     use extension::{DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING};
     matches!(header, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION)
@@ -209,7 +218,7 @@ fn extensions(network: &mut Network<'_>) -> Refused<()> {
         if count == 8 {
             return Err(Reason::ExtensionHeaders);
         }
-        let short = if matches!(network.part, Part::First(_)) { Reason::BadFragment } else { MALFORMED };
+        let short = if is_first(network.part) { Reason::BadFragment } else { MALFORMED };
         let header = network.body.get(..8).ok_or(short)?;
         let kind = std::mem::replace(&mut network.protocol, header[0]);
         if kind == extension::HOP_BY_HOP && count > 0 {
@@ -225,7 +234,7 @@ fn extensions(network: &mut Network<'_>) -> Refused<()> {
             }
             network.body = &network.body[8..];
             fragment(header, network)?;
-            if matches!(network.part, Part::Later(_)) {
+            if network.part.is_later() {
                 return Ok(());
             }
         } else {
@@ -241,7 +250,7 @@ fn fragment(header: &[u8], network: &mut Network<'_>) -> Refused<()> {
     let id = u32::from_be_bytes(array(&header[4..])?);
     network.part = part(field & !7, field & 1 != 0, header[0], network.body, id)?;
     let announces_another = matches!(header[0], extension::FRAGMENT | extension::HOP_BY_HOP);
-    if matches!(network.part, Part::Later(_)) && announces_another {
+    if network.part.is_later() && announces_another {
         return Err(Reason::BadFragment);
     }
     Ok(())
@@ -249,8 +258,13 @@ fn fragment(header: &[u8], network: &mut Network<'_>) -> Refused<()> {
 
 fn finish(network: Network<'_>, place: Place<'_>, mac: Mac) -> Refused<Frame> {
     let (content, is_sound) = match network.part {
-        Part::Later(_) => (Content::Other(network.protocol), true),
+        part if part.is_later() => (Content::Other(network.protocol), true),
         _ => content(&network)?,
+    };
+    let is_brief = match content {
+        Content::Neighbour { .. } => network.body.len() <= 24 + 32,
+        Content::Icmp { kind: 133, .. } if network.source.is_ipv6() => network.body.len() <= 8 + 32,
+        _ => true,
     };
     let packet = Packet {
         interface: place.interface.to_owned(),
@@ -261,13 +275,13 @@ fn finish(network: Network<'_>, place: Place<'_>, mac: Mac) -> Refused<Frame> {
         part: network.part,
         content,
     };
-    Ok(Frame::Ip { packet, is_sound })
+    Ok(Frame::Ip { packet, is_sound, is_brief })
 }
 
 /// The transport header, and whether a receiver would take what it says.
 fn content(network: &Network<'_>) -> Refused<(Content, bool)> {
     let (body, protocol) = (network.body, network.protocol);
-    let is_first = matches!(network.part, Part::First(_));
+    let is_first = is_first(network.part);
     let short = if is_first { Reason::BadFragment } else { MALFORMED };
     let header = |length: usize| body.get(..length).ok_or(short);
     let is_icmp = protocol == own_icmp(network.source);

@@ -32,7 +32,7 @@ fn life(rules: &str, lines: &str) -> Model {
 /// "rule" names a stage and a reason.
 fn is_pass(model: &Model, packet: &Packet) -> bool {
     let service = match packet.part {
-        Part::Later(_) => Service::LaterFragment(packet.protocol()),
+        part if part.is_later() => Service::LaterFragment(packet.protocol()),
         _ => packet.service(),
     };
     model.answer(&model.policy.interfaces[0], packet.direction, packet.remote(), service).is_ok()

@@ -5,7 +5,7 @@ use crate::{
     packets::{Ethernet, Ip, Mac, Transport, protocol, query},
 };
 
-/// Where a later fragment starts.
+/// Where a quoted later fragment starts.
 const OFFSET: usize = 1480;
 
 /// The frame of a packet.
@@ -20,9 +20,14 @@ pub fn frame(packet: &Packet) -> Vec<u8> {
     let datagram = match packet.part {
         Part::Whole => ip.carry(&transport),
         Part::First(id) => {
-            Ip { id, ..ip }.fragments(&transport.payload(&[0x5a; 1600]), OFFSET).swap_remove(0)
+            let (span, _) = packet.part.span();
+            Ip { id, ..ip }.fragments(&transport.payload(&[0x5a; 1600]), span.len()).swap_remove(0)
         }
-        Part::Later(id) => Ip { id, ..ip }.fragment(packet.protocol(), OFFSET, false, &[0x5a; 24]),
+        Part::Later(id) | Part::Middle(id) | Part::End(id) | Part::Piece(id, ..) => {
+            let (span, is_last) = packet.part.span();
+            let bytes = vec![0x5a; span.len()];
+            Ip { id, ..ip }.fragment(packet.protocol(), span.start, !is_last, &bytes)
+        }
     };
     ethernet.datagram(&datagram)
 }

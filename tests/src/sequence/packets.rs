@@ -69,7 +69,7 @@ pub(super) fn near(random: &mut Rng, flow: &Packet) -> Packet {
 pub(super) fn has_relatives(packet: &Packet) -> bool {
     let is_discovery =
         matches!(packet.content, Content::Neighbour { .. } | Content::Icmp { kind: 133..=137, .. });
-    !is_discovery && !matches!(packet.part, Part::Later(_))
+    !is_discovery && !packet.part.is_later()
 }
 
 fn address(text: &str) -> IpAddr {
@@ -158,7 +158,13 @@ fn beside(random: &mut Rng, content: Content) -> Content {
 
 fn later(random: &mut Rng, packet: Packet) -> Packet {
     let content = Content::Other(packet.protocol());
-    Packet { part: Part::Later(random.u32(..6)), content, ..packet }
+    let id = random.u32(..6);
+    let part = match random.u8(..6) {
+        0..=2 => Part::Later(id),
+        3 | 4 => Part::Middle(id),
+        _ => Part::End(id),
+    };
+    Packet { part, content, ..packet }
 }
 
 /// An error about the packet: mostly to its sender, from its receiver or from a router.

@@ -49,6 +49,9 @@ impl Display for Packet {
             Part::Whole => {}
             Part::First(id) => write!(to, " first {id}")?,
             Part::Later(id) => write!(to, " later {id}")?,
+            Part::Middle(id) => write!(to, " middle {id}")?,
+            Part::End(id) => write!(to, " end {id}")?,
+            Part::Piece(id, start, end, _) => write!(to, " piece {id} {start} {end}")?,
         }
         write!(to, " {} > {} {}", self.source, self.destination, self.content)
     }
@@ -112,6 +115,10 @@ pub fn step(line: &str) -> Result<Step, String> {
         Part::First(words.read("an identification")?)
     } else if words.takes("later") {
         Part::Later(words.read("an identification")?)
+    } else if words.takes("middle") {
+        Part::Middle(words.read("an identification")?)
+    } else if words.takes("end") {
+        Part::End(words.read("an identification")?)
     } else {
         Part::Whole
     };
@@ -209,11 +216,13 @@ mod tests {
             tap0 in 10.0.0.1 > 10.0.0.2 tcp 1 > 80 SA\n\
             tap0 out mac 02:00:00:00:00:99 first 7 fd00::1 > fd00::2 udp 53 > 53\n\
             tap0 out later 7 fd00::1 > fd00::2 proto 17\n\
+            tap0 out middle 7 fd00::1 > fd00::2 proto 17\n\
+            tap0 out end 7 fd00::1 > fd00::2 proto 17\n\
             tap0 in 10.0.0.1 > 10.0.0.2 icmp 8/0 id 9\n\
             tap0 in 10.0.0.1 > 10.0.0.2 error 3/3 about later 10.0.0.2 > 10.0.0.1 sctp 1 > 2\n\
             tap0 out fe80::1 > ff02::1 neighbour 136 about fd00::1\n";
         let sequence: Sequence = text.parse().expect("a sequence");
-        assert_eq!(sequence.steps.len(), 8);
+        assert_eq!(sequence.steps.len(), 10);
         assert_eq!(sequence.to_string(), text);
         let commented: Sequence = format!("# why\n\n{text}").parse().expect("a sequence");
         assert_eq!(commented, sequence);

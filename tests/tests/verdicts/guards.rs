@@ -115,6 +115,20 @@ fn address_resolution() -> Vec<Case> {
             arp(2, (GUEST_MAC, ROUTER_ARP), (nobody, GUEST_ARP)),
             spoofed,
         ),
+        case(
+            "with more behind it than fills the shortest frame",
+            Side::Out,
+            GUEST_MAC,
+            [request(GUEST_MAC, GUEST_ARP), vec![0x5a; 19]].concat(),
+            dropped(Reason::Malformed),
+        ),
+        case(
+            "in the shortest frame",
+            Side::Out,
+            GUEST_MAC,
+            [request(GUEST_MAC, GUEST_ARP), vec![0; 18]].concat(),
+            INFRASTRUCTURE,
+        ),
         case("a stranger's MAC address inside", Side::Out, GUEST_MAC, request(STRANGER, GUEST_ARP), spoofed),
         case(
             "cut short",
@@ -151,6 +165,24 @@ fn neighbours() -> Vec<Case> {
             &near,
             &Transport::neighbour(135, segments("fd02::1")),
             INFRASTRUCTURE,
+        ),
+        out(
+            "neighbour solicitation with its usual options",
+            &near,
+            &icmpv6(135, &[segments("fd02::1"), ND_OPTIONS].concat()),
+            INFRASTRUCTURE,
+        ),
+        out(
+            "neighbour solicitation with a load of options",
+            &near,
+            &icmpv6(135, &[&segments("fd02::1")[..], &ND_OPTIONS, &[200, 3], &[0x5a; 22]].concat()),
+            dropped(Reason::Malformed),
+        ),
+        out(
+            "neighbour solicitation to a group beyond the link",
+            &hop("fd02::2", "ff0e::1:ff00:1"),
+            &Transport::neighbour(135, segments("fd02::1")),
+            dropped(Reason::Malformed),
         ),
         out(
             "duplicate address detection",
@@ -212,6 +244,9 @@ fn neighbours() -> Vec<Case> {
         ),
     ]
 }
+
+/// The sender's MAC address; a nonce (RFC 3971, 5.3.2).
+const ND_OPTIONS: [u8; 16] = [1, 1, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 14, 1, 1, 2, 3, 4, 5, 6];
 
 fn segments(text: &str) -> [u8; 16] {
     text.parse::<std::net::Ipv6Addr>().expect("an IPv6 address").octets()

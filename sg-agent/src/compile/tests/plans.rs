@@ -271,3 +271,25 @@ fn an_expiry_that_has_passed_stays_passed() {
         }
     }
 }
+
+#[test]
+fn a_clock_that_was_set_moves_the_expiries() {
+    let mut policy = two_groups();
+    policy.groups.get_mut("a").unwrap().rules[0].expires = Some(at(100));
+    let specs = [interface(&["a"], &[]), interface(&["b"], &[])];
+    let old = first(&policy, &specs);
+    assert_eq!(row(&old, "tap1").next_change, 5000 + 100 * 100);
+    // Ten seconds later by the ticks, 70 by the wall clock: somebody has set it ahead by a minute.
+    let ahead = Clock { now_wall: at(70), now_tick: 6000, ..clock() };
+    let (plan, new) = apply_at(&old, &policy, &specs, &ahead).unwrap();
+    assert!(!plan.is_empty());
+    assert_eq!(row(&new, "tap1").next_change, 6000 + 30 * 100);
+    assert!(row(&new, "tap1").generation > row(&old, "tap1").generation);
+    assert_eq!(row(&new, "tap2"), row(&old, "tap2"));
+    // And back, past the rule's end: it has another life.
+    let back = Clock { now_wall: at(0), now_tick: 9000, ..clock() };
+    let (_, new) = apply_at(&new, &policy, &specs, &back).unwrap();
+    assert_eq!(row(&new, "tap1").next_change, 9000 + 100 * 100);
+    let (plan, _) = apply_at(&new, &policy, &specs, &back).unwrap();
+    assert!(plan.is_empty());
+}

@@ -10,7 +10,20 @@ fn arp(sender: Addr, sender_mac: [u8; 6]) -> Arp {
 }
 
 fn sends(scene: &Scene, arp: &Arp) -> Result<(), Reason> {
-    check_arp(&scene.lines[..], &scene.iface, EGRESS, arp)
+    check_arp(&scene.lines[..], &scene.iface, EGRESS, arp, 60)
+}
+
+/// N01: what hangs behind an ARP packet is no ARP.
+#[test]
+fn a_guest_sends_no_more_than_arp() {
+    for scene in [Scene::guest(), Scene::stranger()] {
+        let long =
+            |direction, length| check_arp(&scene.lines[..], &scene.iface, direction, &arp(OWN, MAC), length);
+        assert_eq!((long(EGRESS, 42), long(EGRESS, 60)), (Ok(()), Ok(())));
+        assert_eq!((long(EGRESS, 61), long(INGRESS, 1500)), (Err(Reason::Malformed), Ok(())));
+    }
+    let host = Scene::host();
+    assert_eq!(check_arp(&host.lines[..], &host.iface, EGRESS, &arp(OWN, MAC), 1500), Ok(()));
 }
 
 /// N01, N02: requests, replies, gratuitous ones: the sender is what counts.
@@ -68,7 +81,7 @@ fn a_probe_has_no_sender_but_the_own_mac_address() {
 fn arp_passes_where_nothing_is_known_of_the_sender() {
     let foreign = Arp { src_mac: MAC, ..arp(NEIGHBOUR, STRANGER) };
     let guest = Scene::guest();
-    assert_eq!(check_arp(&guest.lines[..], &guest.iface, INGRESS, &foreign), Ok(()));
+    assert_eq!(check_arp(&guest.lines[..], &guest.iface, INGRESS, &foreign, 60), Ok(()));
     assert_eq!(sends(&Scene::stranger(), &foreign), Ok(()));
     assert_eq!(sends(&Scene::host(), &foreign), Ok(()));
 }

@@ -36,6 +36,25 @@ fn igmp_passes_both_ways() {
     assert_eq!(Scene::guest().sends(&Packet { src: NEIGHBOUR, ..report }), SPOOFED_ADDRESS);
 }
 
+/// N10, N11: a router hands on what goes to a wider group, unless it ends here.
+#[test]
+fn group_management_of_a_guest_ends_at_the_link() {
+    let igmp = |hop_limit| {
+        let dst = Addr::v4([239, 1, 2, 3]);
+        Packet { protocol: protocol::IGMP, dst, hop_limit, ..from(OWN) }
+    };
+    let mld = |hop_limit| {
+        let dst = v6([0xff0e, 0, 0, 0, 0, 0, 0, 0x1234]);
+        Packet { dst, hop_limit, ..icmpv6(LINK_LOCAL, 131) }
+    };
+    for packet in [igmp, mld] {
+        assert_eq!(Scene::guest().sends(&packet(1)), INFRASTRUCTURE);
+        assert_eq!(Scene::guest().sends(&packet(64)), TO_THE_RULES);
+        assert_eq!(Scene::guest().receives(&packet(64)), INFRASTRUCTURE);
+        assert_eq!(Scene::host().sends(&packet(64)), INFRASTRUCTURE);
+    }
+}
+
 /// N11: over IPv6 its number is a protocol like any other.
 #[test]
 fn igmp_over_ipv6_is_left_to_the_rules() {

@@ -129,6 +129,26 @@ fn a_guest_sends_no_redirects() {
     }
 }
 
+/// N05: what no rule can refuse must not carry what one likes.
+#[test]
+fn a_guest_sends_no_long_options_and_to_no_group_beyond_the_link() {
+    let outcome = |scene: &Scene, direction, packet: &Packet, options| {
+        let message = Message { sound: true, target: &OWN_V6, options };
+        check(&scene.lines[..], &scene.iface, direction, packet, &message)
+    };
+    for kind in [ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT] {
+        let packet = icmpv6(OWN_V6, kind);
+        let far = Packet { dst: v6([0xff0e, 0, 0, 0, 0, 0, 0, 1]), ..packet };
+        for scene in [Scene::guest(), Scene::stranger()] {
+            assert_eq!(outcome(&scene, EGRESS, &packet, 32), INFRASTRUCTURE);
+            assert_eq!(outcome(&scene, EGRESS, &packet, 40), Err(Reason::Malformed));
+            assert_eq!(outcome(&scene, INGRESS, &packet, 1400), INFRASTRUCTURE);
+            assert_eq!(outcome(&scene, EGRESS, &far, 0), Err(Reason::Malformed));
+        }
+        assert_eq!(outcome(&Scene::host(), EGRESS, &packet, 1400), INFRASTRUCTURE);
+    }
+}
+
 /// N13, A27: a first fragment has the whole header, so it cannot hide what it is.
 #[test]
 fn fragments_do_not_hide_an_advertisement() {

@@ -49,6 +49,19 @@ fn solicitations_and_advertisements_name_their_target() {
     }
 }
 
+/// N05
+#[test]
+fn options_are_measured() {
+    for (kind, _) in MESSAGES {
+        for options in [&[][..], &OPTION, &[&OPTION[..], &OPTION].concat()] {
+            let frame = v6(58, &message(kind, options));
+            let (packet, mut found) = (packet(&frame), Packet::default());
+            assert_eq!(read(&frame[..], packet.transport, &packet, &mut found), Ok(()));
+            assert_eq!((found.end - found.transport) as usize, options.len(), "type {kind}");
+        }
+    }
+}
+
 /// N07
 #[test]
 fn a_message_from_beyond_the_link_is_not_sound() {

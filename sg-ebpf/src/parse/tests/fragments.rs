@@ -30,6 +30,7 @@ fn a_first_fragment_has_ports_and_an_identification() {
     for found in [v4, v6] {
         assert_eq!((found.part, found.protocol, found.datagram_protocol), (Part::First, 17, 17));
         assert_eq!((found.src_port, found.dst_port), ([0xc3, 0x50], [0x14, 0xe9]));
+        assert_eq!((found.offset, found.piece, found.is_last), (0, datagram().len() as u16, false));
     }
     assert_eq!((v4.datagram, v6.datagram), (0x1234, 0xaabb_ccdd));
 }
@@ -42,6 +43,7 @@ fn a_later_fragment_has_an_identification_and_no_ports() {
         for found in [v4, v6] {
             assert_eq!((found.part, found.protocol, found.datagram_protocol), (Part::Later, 17, 17));
             assert_eq!((found.src_port, found.dst_port), ([0; 2], [0; 2]));
+            assert_eq!((found.offset, found.piece, found.is_last), (24, datagram().len() as u16, !more));
         }
         assert_eq!((v4.datagram, v6.datagram), (0x1234, 0xaabb_ccdd));
     }

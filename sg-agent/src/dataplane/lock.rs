@@ -1,0 +1,93 @@
+//! The lock that keeps two writers apart. It lies beside the pins, so that writers with different state directories meet.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::error::{Error, OfFile as _};
+
+/// How long another writer is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Held while tables are written. It goes when it is dropped, or with the process.
+#[derive(Debug)]
+pub struct Lock {
+    directory: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for other writers to finish. `directory` is made if it is not there.
+    pub fn take(directory: &Path) -> Result<Self, Error> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            fs::create_dir_all(directory).of_file(directory)?;
+            if let Some(lock) = try_lock(directory, until)? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// Removes the directory, if nothing is in it.
+    pub fn remove(self) {
+        let _ = fs::remove_dir(&self.directory);
+    }
+}
+
+/// The lock; `None` if the directory was removed while it was waited for.
+fn try_lock(directory: &Path, until: Instant) -> Result<Option<Lock>, Error> {
+    let file = match File::open(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.of_file(directory)?,
+    };
+    let inode = file.metadata().of_file(directory)?.ino();
+    while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() > until {
+            let holder = fs::read_to_string("/proc/locks").ok().and_then(|locks| holder(&locks, inode));
+            let who = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+            return Err(Error::InUse(format!("{who} is changing the policy")));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let is_there = fs::metadata(directory).is_ok_and(|there| there.ino() == inode);
+    Ok(is_there.then(|| Lock { directory: directory.to_owned(), _file: file }))
+}
+
+/// Who holds the lock of a file, as `/proc/locks` tells (proc_locks(5)): `1: FLOCK ADVISORY WRITE 708 00:13:16 0 EOF`.
+fn holder(locks: &str, inode: u64) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, file, ..] = words[..] else { return None };
+        (file.rsplit(':').next()?.parse() == Ok(inode)).then(|| pid.parse().ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_writer_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("sg");
+        let lock = Lock::take(&directory).unwrap();
+        let other = try_lock(&directory, Instant::now().checked_sub(Duration::from_secs(1)).unwrap());
+        let complaint = other.unwrap_err().to_string();
+        assert!(complaint.ends_with(" is changing the policy"), "{complaint}");
+        lock.remove();
+        assert!(!directory.exists());
+        drop(Lock::take(&directory).unwrap());
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_named() {
+        let locks =
+            "1: POSIX  ADVISORY  WRITE 5 00:13:16 0 EOF\n2: FLOCK  ADVISORY  WRITE 708 00:13:16 0 EOF\n";
+        assert_eq!((holder(locks, 16), holder(locks, 17)), (Some(708), None));
+    }
+}
