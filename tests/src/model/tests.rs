@@ -161,12 +161,28 @@ fn later_fragments_follow_their_first() {
         "    rules: [{direction: ingress, protocol: udp, ports: 53}, {direction: ingress, protocol: gre}]",
         "t in later 1 10.0.0.9 > 10.0.0.5 proto 17 => default
          t in first 1 10.0.0.9 > 10.0.0.5 udp 9 > 53 => pass
-         t in later 1 10.0.0.9 > 10.0.0.5 proto 17 => established
+         t in middle 1 10.0.0.9 > 10.0.0.5 proto 17 => established
          t in first 1 10.0.0.9 > 10.0.0.5 udp 9 > 53 => bad-fragment
-         t in later 1 10.0.0.8 > 10.0.0.5 proto 17 => default
+         t in middle 1 10.0.0.8 > 10.0.0.5 proto 17 => default
          t in later 2 10.0.0.9 > 10.0.0.5 proto 47 => pass
          wait 31000 ms
          t in later 1 10.0.0.9 > 10.0.0.5 proto 17 => default",
+    );
+}
+
+#[test]
+fn a_datagram_that_seems_complete_is_soon_forgotten() {
+    life(
+        "    rules: [{direction: ingress, protocol: udp, ports: 53}]",
+        "t in first 1 10.0.0.9 > 10.0.0.5 udp 9 > 53 => pass
+         t in later 1 10.0.0.9 > 10.0.0.5 proto 17 => established
+         t in later 1 10.0.0.9 > 10.0.0.5 proto 17 => default
+         t in first 1 10.0.0.9 > 10.0.0.5 udp 9 > 53 => established
+         t in end 1 10.0.0.9 > 10.0.0.5 proto 17 => established
+         t in middle 1 10.0.0.9 > 10.0.0.5 proto 17 => established
+         t in middle 1 10.0.0.9 > 10.0.0.5 proto 17 => established
+         wait 2100 ms
+         t in middle 1 10.0.0.9 > 10.0.0.5 proto 17 => default",
     );
 }
 

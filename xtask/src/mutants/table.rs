@@ -68,7 +68,7 @@ pub const MUTANTS: &[Mutant] = &[
     quick(
         "fragments always pass",
         FRAGMENTS,
-        "if verdict.outcome == Ok(Stage::Default) {\n                verdict.outcome = Err(Reason::Default);\n            }",
+        "if verdict.outcome == Ok(Stage::Default) {\n        verdict.outcome = Err(Reason::Default);\n    }",
         "verdict.outcome = Ok(Stage::Rule);",
         Loaded("fragments", "later_fragments_follow_a_dropped_first"),
     ),
@@ -117,8 +117,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a second first fragment passes",
         FRAGMENTS,
-        "(true, true) => case.close(Verdict::without_rule(Err(Reason::BadFragment))),",
-        "(true, true) => Answer::GoOn,",
+        "return case.close(Verdict::without_rule(Err(Reason::BadFragment)));",
+        "return Answer::GoOn;",
         Loaded("fragments", "a_second_first_fragment_is_dropped"),
     ),
     mutant(
