@@ -25,7 +25,8 @@ use crate::{
 pub fn judge<F: Frame + ?Sized>(frame: &F, ifindex: u32, hook: Hook) -> bool {
     let mut scene = match Scene::set(ifindex, hook, Manner::default()) {
         Ok(scene) => scene,
-        Err((slot, reason)) => {
+        Err((_, None)) => return true,
+        Err((slot, Some(reason))) => {
             account::dropped(slot, EGRESS, reason);
             return false;
         }
@@ -60,7 +61,8 @@ pub fn probe<F: Frame + ?Sized>(frame: &F, ifindex: u32, hook: Hook, flags: u32,
     let mut scene = match Scene::set(ifindex, hook, Manner { probe: true, flags }) {
         Ok(scene) => scene,
         Err((_, reason)) => {
-            reply.why = reason as u32;
+            reply.allowed = u32::from(reason.is_none());
+            reply.why = reason.map_or(Stage::Exempt as u32, |reason| reason as u32);
             return;
         }
     };

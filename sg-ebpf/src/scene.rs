@@ -111,38 +111,39 @@ fn slot(ifindex: u32) -> u32 {
     unsafe { IFINDEX_HIGH.get(ifindex) }.copied().unwrap_or(0)
 }
 
-/// Settings of the half in force.
+/// The control word that packets are judged by at tick `now`, read once and whole.
 #[inline(always)]
-pub fn settings(control: &Control) -> Option<&'static Settings> {
-    SETTINGS.get(Control::half(word(control)))
+fn word(control: &Control, now: u64) -> u64 {
+    // SAFETY: a reference is valid for reads; volatile so that each is one load, at this moment.
+    let load = |word: &u64| unsafe { (&raw const *word).read_volatile() };
+    let word = load(&control.word);
+    let deadline = load(&control.deadline);
+    if deadline != 0 && now >= deadline { load(&control.fallback) } else { word }
 }
 
-/// The generation word, read once and whole.
-#[inline(always)]
-fn word(control: &Control) -> u64 {
-    // SAFETY: a reference is valid for reads; volatile so that it is one load, at this moment.
-    unsafe { (&raw const control.word).read_volatile() }
-}
+/// Why there is no scene for a packet: the slot that accounts for it, and the reason why it is dropped, if it is.
+pub type Absent = (u32, Option<Reason>);
 
 impl Scene {
     /// Sets the scene for a packet on `ifindex`.
     #[inline(always)]
-    pub fn set(ifindex: u32, hook: Hook, manner: Manner) -> Result<Self, (u32, Reason)> {
-        let control = control().ok_or((0, Reason::Internal))?;
-        let word = word(control);
+    pub fn set(ifindex: u32, hook: Hook, manner: Manner) -> Result<Self, Absent> {
+        let control = control().ok_or((0, Some(Reason::Internal)))?;
+        let now = now(control);
+        let word = word(control, now);
         let half = Control::half(word);
         let slot = slot(ifindex);
         if slot == 0 || slot >= control.interfaces {
-            return Err((0, Reason::NoPolicy));
+            return Err((0, Some(Reason::NoPolicy)));
         }
-        let iface = DIRECTORY.get(half * control.interfaces + slot).ok_or((0, Reason::Internal))?;
+        let iface = DIRECTORY.get(half * control.interfaces + slot).ok_or((0, Some(Reason::Internal)))?;
         if iface.flags & flag::BOUND == 0 || iface.ifindex != ifindex {
-            return Err((slot, Reason::NoPolicy));
+            let passes = iface.flags & flag::UNFILTERED != 0 && iface.ifindex == ifindex;
+            return Err((slot, if passes { None } else { Some(Reason::NoPolicy) }));
         }
-        let settings = SETTINGS.get(half).ok_or((slot, Reason::Internal))?;
+        let settings = SETTINGS.get(half).ok_or((slot, Some(Reason::Internal)))?;
         let guest = iface.flags & flag::GUEST != 0;
         let direction = if guest == (hook == Hook::Receive) { EGRESS } else { INGRESS };
-        let now = now(control);
         let generation = Control::generation(word);
         Ok(Self {
             control,
