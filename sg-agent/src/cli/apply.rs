@@ -1,12 +1,13 @@
 //! `sg-agent apply FILE`.
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
 use super::difference;
 use crate::{
     dataplane::{Error, Loaded, Options, Outcome, Writer, bind, environment, interfaces},
+    observe::{parse, time},
     policy::{self, Loaded as File, Policy, code::Code, diagnostic::Diagnostic, render, suggest},
 };
 
@@ -18,9 +19,15 @@ pub struct Apply {
     /// Accept interfaces that are not there yet: each is enforced once it is there and the policy is applied again
     #[arg(long)]
     allow_missing: bool,
-    /// Only say what would change
+    /// Only say what would change, and which live connections that would cut
     #[arg(long)]
     dry_run: bool,
+    /// Return to the policy in force now unless `sg-agent confirm` comes within this time, 1s to 1d
+    #[arg(long, value_name = "DURATION", value_parser = trial_time, conflicts_with = "dry_run")]
+    confirm_within: Option<Duration>,
+    /// Wait for the confirmation; exit status 4 if it does not come
+    #[arg(long, requires = "confirm_within")]
+    wait: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -32,6 +39,7 @@ struct Report<'a> {
     changed: bool,
     interfaces: &'a [String],
     missing: Vec<&'a str>,
+    confirm_within_seconds: Option<u64>,
 }
 
 impl Apply {
@@ -53,8 +61,14 @@ impl Apply {
             return self.dry_run(options, &policy);
         }
         let mut writer = Writer::open(options, Some(&policy.settings))?;
-        let outcome = writer.apply(&policy)?;
+        let outcome = writer.apply_file(&policy, self.confirm_within)?;
+        drop(writer);
         self.report(&file, &policy, &outcome)?;
+        if self.wait && !Writer::wait_for_confirmation(options, outcome.generation)? {
+            return Err(
+                Error::InUse("not confirmed: what was in force before has come back".to_owned()).into()
+            );
+        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -77,8 +91,8 @@ impl Apply {
     }
 
     fn report(&self, file: &File, policy: &Policy, outcome: &Outcome) -> anyhow::Result<()> {
-        let missing: Vec<&str> =
-            outcome.missing.iter().map(|&at| policy.interfaces[at].name.as_str()).collect();
+        let name = |at: &usize| Some(policy.interfaces.get(*at)?.name.as_str());
+        let missing: Vec<&str> = outcome.missing.iter().filter_map(name).collect();
         for (&at, name) in outcome.missing.iter().zip(&missing) {
             let span = file.positions.interfaces.get(at).copied().unwrap_or_default();
             super::print_error(&format!(
@@ -90,14 +104,38 @@ impl Apply {
                 render::printable(name),
             ))?;
         }
-        let Outcome { generation, is_changed, ref interfaces, .. } = *outcome;
+        for name in &outcome.forgotten {
+            super::print_error(&format!(
+                "sg-agent: {} is gone: its binding by `attach` is forgotten\n",
+                render::printable(name)
+            ))?;
+        }
+        let Outcome { generation, is_changed, ref interfaces, confirm_within, .. } = *outcome;
+        let confirm_within_seconds = confirm_within.map(|within| within.as_secs());
         if self.json {
-            let report = Report { generation, changed: is_changed, interfaces, missing };
-            return super::print(&(serde_json::to_string(&report)? + "\n"));
+            return super::print_json(&Report {
+                generation,
+                changed: is_changed,
+                interfaces,
+                missing,
+                confirm_within_seconds,
+            });
         }
         let what = if is_changed || outcome.hooks_changed > 0 { "in force" } else { "nothing changed" };
-        super::print(&format!("generation {generation}: {what}; {}\n", list(interfaces)))
+        let until = confirm_within_seconds.map(|seconds| {
+            format!("; what was before comes back in {} unless `sg-agent confirm` comes", time::span(seconds))
+        });
+        let until = until.unwrap_or_default();
+        super::print(&format!("generation {generation}: {what}; {}{until}\n", list(interfaces)))
     }
+}
+
+/// How long a change may wait for its confirmation.
+fn trial_time(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_secs(86_400);
+    let time = parse::duration(text)?;
+    let fits = !time.is_zero() && time <= LONGEST;
+    fits.then_some(time).ok_or_else(|| "write a time from `1s` to `1d`".to_owned())
 }
 
 /// A policy that names an interface which is not there is faulty for `apply`: a misspelt name would leave a guest
@@ -129,7 +167,7 @@ fn refuse_missing(file: &mut File) -> Result<(), Error> {
 }
 
 /// The interfaces in a line, however many.
-fn list(interfaces: &[String]) -> String {
+pub(super) fn list(interfaces: &[String]) -> String {
     const SHOWN: usize = 8;
     match interfaces {
         [] => "no interface".to_owned(),

@@ -5,6 +5,7 @@ pub mod apply;
 pub mod attach;
 pub mod check;
 pub mod clock_offset;
+pub mod confirm;
 pub mod conntrack;
 mod difference;
 pub mod explain;
@@ -41,6 +42,8 @@ pub enum Command {
     Attach(attach::Attach),
     /// Validate a policy file: every fault, then what is doubtful about it
     Check(check::Check),
+    /// Make a change that waits for its confirmation lasting
+    Confirm(confirm::Confirm),
     /// Move the kernel side's clock ahead, for tests
     #[command(hide = true)]
     ClockOffset(clock_offset::ClockOffset),
@@ -52,6 +55,8 @@ pub enum Command {
     Detach(attach::Detach),
     /// Ask what would become of a packet, and why
     Explain(explain::Explain),
+    /// Return to the policy before
+    Rollback(confirm::Rollback),
     /// Show every rule in force with what it decided
     Rules(rules::Rules),
     /// List the service presets
@@ -73,11 +78,13 @@ impl Command {
             Command::Apply(verb) => verb.run(options),
             Command::Attach(verb) => verb.run(options),
             Command::Check(verb) => verb.run(),
+            Command::Confirm(verb) => verb.run(options),
             Command::ClockOffset(verb) => verb.run(options),
             Command::KernelLog(verb) => verb.run(options),
             Command::Conntrack(verb) => verb.run(options),
             Command::Detach(verb) => verb.run(options),
             Command::Explain(verb) => verb.run(options),
+            Command::Rollback(verb) => verb.run(options),
             Command::Rules(verb) => verb.run(options),
             Command::Service(verb) => verb.run(),
             Command::Stats(verb) => verb.run(options),

@@ -10,6 +10,7 @@ use crate::{
         Loaded, Options, Place,
         attach::Receive,
         hooks::{self, InterfaceStatus},
+        trial::Pending,
     },
     policy::model::Role,
 };
@@ -25,6 +26,7 @@ pub struct Status {
 #[derive(Serialize)]
 struct Report {
     generation: u32,
+    pending: Option<Pending>,
     interfaces: Vec<InterfaceStatus>,
     conntrack: Fill,
 }
@@ -39,9 +41,11 @@ impl Status {
     /// Prints it.
     pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
         let loaded = Loaded::open(options)?;
-        let now = loaded.kernel.clock()?.now_tick;
+        let clock = loaded.kernel.clock()?;
+        let now = clock.now_tick;
         let report = Report {
             generation: loaded.state.generation(),
+            pending: Pending::of(&loaded.kernel.control(), &clock),
             interfaces: hooks::status(&loaded, &Place::find(options)?)?,
             conntrack: Fill {
                 entries: loaded.kernel.count_connections(now),
@@ -81,6 +85,9 @@ fn human(report: &Report) -> anyhow::Result<String> {
     let mut out = String::new();
     let Fill { entries, max_entries } = report.conntrack;
     writeln!(out, "generation {}, connections {entries} of {max_entries}", report.generation)?;
+    if let Some(pending) = &report.pending {
+        writeln!(out, "the last change {pending}; then generation {} returns", pending.returns_to)?;
+    }
     for line in table.lines() {
         writeln!(out, "{}", line.trim_end())?;
     }

@@ -1,6 +1,9 @@
 //! What is in force, as far as the next plan has to know it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use sg_common::{
@@ -97,6 +100,22 @@ impl Saved {
     pub fn heap_lines(&self) -> std::ops::Range<LineIndex> {
         self.heap_base..self.heap_high_water
     }
+
+    /// The policy.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// Indexes of the devices that were bound.
+    pub fn devices(&self) -> BTreeSet<u32> {
+        self.interfaces.values().map(|bound| bound.row.ifindex).collect()
+    }
+
+    /// The same in `generation`.
+    #[must_use]
+    pub fn in_generation(self, generation: u32) -> Self {
+        Self { generation, ..self }
+    }
 }
 
 impl State {
@@ -127,6 +146,11 @@ impl State {
     /// The generation in force.
     pub fn generation(&self) -> u32 {
         self.generation
+    }
+
+    /// Moves on to `generation`, in which packets are judged as before.
+    pub fn enter(&mut self, generation: u32) {
+        self.generation = generation;
     }
 
     /// Capacities of the kernel tables.

@@ -178,7 +178,8 @@ impl Writer {
     }
 
     fn detach_stale(&mut self, devices: &[Device]) -> Result<usize, Error> {
-        let bound: BTreeSet<u32> = self.loaded.state.interfaces().values().map(|bound| bound.slot).collect();
+        let bound = self.loaded.state.interfaces().values().map(|bound| bound.slot);
+        let bound: BTreeSet<u32> = bound.chain(self.standing.spared()).collect();
         let links = links::links(&self.place.links())?;
         let is_stale = |(slot, side): &(u32, Side)| *side == Side::Cover || !bound.contains(slot);
         let stale: Vec<&Link> = links.iter().filter(|(key, _)| is_stale(key)).map(|found| found.1).collect();

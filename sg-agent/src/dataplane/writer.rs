@@ -1,22 +1,25 @@
 //! One change of policy, whole: from the lock to the last hook.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     Loaded, bind, environment,
     error::Error,
+    history::{History, Renewal},
     hooks::remove_clsact,
+    inherit,
     interfaces::{self, Device},
     kernel::Kernel,
     links,
     load::{self, Sizes},
     place::{Options, Place},
     read_state,
-    store::{Carried, Hooks, Lock, Store},
+    store::{Hooks, Lock, Store},
+    trial::{self, Standing, Trial},
     write::grace_period,
 };
 use crate::{
-    compile::{self, State},
+    compile::{self, Plan, State},
     policy::{Policy, model::Settings},
 };
 
@@ -27,6 +30,8 @@ pub struct Writer {
     pub(super) place: Place,
     pub(super) store: Store,
     pub(super) hooks: Hooks,
+    /// What waits for its confirmation, or did when this was opened.
+    pub(super) standing: Standing,
     origin: Origin,
     _lock: Lock,
 }
@@ -42,6 +47,8 @@ enum Origin {
     Lost,
 }
 
+type Adopted = (Loaded, Origin);
+
 /// What came of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -55,6 +62,10 @@ pub struct Outcome {
     pub missing: Vec<usize>,
     /// Programs that were attached and taken off.
     pub hooks_changed: usize,
+    /// Interfaces whose binding by `attach` is forgotten: there is no such device any more.
+    pub forgotten: Vec<String>,
+    /// How long it stays in force without a confirmation.
+    pub confirm_within: Option<Duration>,
 }
 
 impl Writer {
@@ -69,21 +80,51 @@ impl Writer {
         }
         let store = Store::new(place.state());
         let lock = store.lock()?;
-        let (loaded, origin) = match adopt(&place, &store, settings)? {
-            Some(adopted) => adopted,
-            None => (create(&place, &store, settings.ok_or(Error::NotLoaded)?)?, Origin::New),
+        let (adopted, standing) = adopt(&place, &store, settings)?;
+        let (loaded, origin) = match (adopted, settings) {
+            (Some(adopted), _) => adopted,
+            (None, Some(settings)) => (create(&place, &store, settings)?, Origin::New),
+            (None, None) => return Err(standing.nothing_loaded()),
         };
         let hooks = store.hooks();
-        Ok(Self { loaded, place, store, hooks, origin, _lock: lock })
+        let mut writer = Self { loaded, place, store, hooks, standing, origin, _lock: lock };
+        if writer.standing == Standing::Returned && origin == Origin::Known {
+            writer.complete_return();
+        }
+        Ok(writer)
     }
 
-    /// Brings `policy` into force on the devices that there are. On an error what was in force is in force.
+    /// Brings the policy of a file into force, with the bindings that `attach` has made beside it; see
+    /// [`Self::apply_for`].
+    pub fn apply_file(&mut self, policy: &Arc<Policy>, within: Option<Duration>) -> Result<Outcome, Error> {
+        let running = self.loaded.state.policy();
+        let mut whole = Policy::clone(policy);
+        let forgotten = inherit::inherit(&mut whole, running, &interfaces::list()?);
+        Ok(Outcome { forgotten, ..self.apply_for(&Arc::new(whole), within)? })
+    }
+
+    /// Brings `policy` into force on the devices that there are, for good. On an error what was in force is in force.
     pub fn apply(&mut self, policy: &Arc<Policy>) -> Result<Outcome, Error> {
+        self.apply_for(policy, None)
+    }
+
+    /// Brings `policy` into force; if it is not confirmed `within` that time, what was in force comes back, whatever
+    /// becomes of this process.
+    pub fn apply_for(&mut self, policy: &Arc<Policy>, within: Option<Duration>) -> Result<Outcome, Error> {
+        self.check_idle()?;
+        if within.is_some() && self.origin == Origin::Lost {
+            return Err(Error::StateLost { path: self.store.state_path(self.loaded.kernel.generation()?) });
+        }
         let devices = interfaces::list()?;
         let before = self.loaded.state.clone();
-        let checked = self.check_hooks(policy, &devices);
-        let outcome = checked
-            .and_then(|()| self.change(policy, &devices).inspect_err(|_| self.take_back(&before, &devices)));
+        let checked = inherit::check_in_use(policy, &before, &devices)
+            .and_then(|()| self.check_hooks(policy, &devices));
+        let outcome = checked.and_then(|()| {
+            self.change(policy, &devices, within).inspect_err(|_| self.take_back(&before, &devices))
+        });
+        if within.is_none() && outcome.is_ok() {
+            self.conclude(&before)?;
+        }
         match (&outcome, self.origin) {
             (Ok(_), _) => self.origin = Origin::Known,
             (Err(_), Origin::New) => clear(&self.place, &self.store)?,
@@ -97,15 +138,27 @@ impl Writer {
         if self.origin != Origin::Known {
             return;
         }
+        if matches!(self.standing, Standing::OnTrial(_)) {
+            if let Err(error) = self.give_up() {
+                log::error!("the policy before could not be brought back whole: {error}");
+            }
+            return;
+        }
         let was_bound = |device: &&Device| before.interfaces().contains_key(&device.name);
         let devices: Vec<Device> = devices.iter().filter(was_bound).cloned().collect();
-        if let Err(error) = self.change(before.policy(), &devices) {
-            log::error!("the policy before could not be brought back whole: {error}");
+        match self.change(before.policy(), &devices, None) {
+            Ok(outcome) => self.store.remove_others(outcome.generation),
+            Err(error) => log::error!("the policy before could not be brought back whole: {error}"),
         }
     }
 
-    fn change(&mut self, policy: &Arc<Policy>, devices: &[Device]) -> Result<Outcome, Error> {
-        let is_changed = self.bring(policy, devices)?;
+    pub(super) fn change(
+        &mut self,
+        policy: &Arc<Policy>,
+        devices: &[Device],
+        within: Option<Duration>,
+    ) -> Result<Outcome, Error> {
+        let is_changed = self.bring(policy, devices, within)?;
         let hooks_changed = self.sync_hooks(devices)?;
         Ok(Outcome {
             generation: self.loaded.state.generation(),
@@ -113,48 +166,96 @@ impl Writer {
             interfaces: self.loaded.state.interfaces().keys().cloned().collect(),
             missing: bind::missing(policy, devices),
             hooks_changed,
+            forgotten: Vec::new(),
+            confirm_within: within,
         })
     }
 
     /// Makes `policy` the one that packets are judged by; false if it was.
-    fn bring(&mut self, policy: &Arc<Policy>, devices: &[Device]) -> Result<bool, Error> {
+    fn bring(
+        &mut self,
+        policy: &Arc<Policy>,
+        devices: &[Device],
+        within: Option<Duration>,
+    ) -> Result<bool, Error> {
         let linked = self.linked()?;
-        let is_lost = self.origin == Origin::Lost;
-        let Self { loaded, store, .. } = self;
-        let bindings = bind::bindings(policy, devices, &loaded.state, &linked);
-        let (mut plan, next) = compile::plan(&loaded.state, policy, &bindings, &loaded.kernel.clock()?)?;
-        if is_lost {
-            loaded.kernel.inherit_members(&mut plan)?;
+        let bindings = bind::bindings(policy, devices, &self.loaded.state, &linked);
+        let clock = self.loaded.kernel.clock()?;
+        let (mut plan, mut next) = compile::plan(&self.loaded.state, policy, &bindings, &clock)?;
+        if self.origin == Origin::Lost {
+            self.loaded.kernel.inherit_members(&mut plan)?;
         }
-        if plan.is_empty() {
-            // Descriptions, and groups that nobody is bound to.
-            if loaded.state.policy() != policy {
-                store.save_state(next.generation(), &next.save())?;
-                loaded.state = next;
-            }
+        if plan.is_empty() && within.is_none() {
+            self.rename(next)?;
             return Ok(false);
         }
-        for slot in newcomers(&loaded.state, &next) {
-            loaded.kernel.zero_stats(slot)?;
+        // A change that is on trial has a generation of its own to be told by, even if nothing but words change.
+        next.enter(plan.generation);
+        let deadline = within.map(|within| clock.now_tick + clock.ticks(within));
+        let trial =
+            deadline.map(|deadline| Trial::new(&self.loaded, &next, devices, deadline)).transpose()?;
+        self.write(&plan, &next, trial.as_ref())?;
+        self.loaded.kernel.switch_to(&plan);
+        self.follow(&plan, next, clock.now_tick, trial)?;
+        Ok(true)
+    }
+
+    /// Puts everything in its place that is not seen before the switch.
+    fn write(&mut self, plan: &Plan, next: &State, trial: Option<&Trial>) -> Result<(), Error> {
+        let Self { loaded: Loaded { kernel, state, .. }, store, .. } = self;
+        for slot in newcomers(state, next) {
+            kernel.zero_stats(slot)?;
         }
         store.save_state(plan.generation, &next.save())?;
-        if let Err(error) = loaded.kernel.prepare(&plan) {
-            store.remove_others(loaded.state.generation());
-            return Err(error);
-        }
-        loaded.kernel.switch_to(&plan);
+        let written = kernel.prepare(plan).and_then(|()| match trial {
+            Some(trial) => trial.arm(kernel, store, &plan.counter_moves),
+            None => Ok(()),
+        });
+        written.inspect_err(|_| store.remove_others(state.generation()))
+    }
+
+    /// What is to be done once `next` is in force.
+    fn follow(&mut self, plan: &Plan, next: State, tick: u64, trial: Option<Trial>) -> Result<(), Error> {
+        let Self { loaded, store, .. } = self;
         let before = std::mem::replace(&mut loaded.state, next);
-        loaded.kernel.retire(&plan, &unused(&before, &loaded.state))?;
-        let carried = std::mem::take(&mut loaded.carried);
-        let kernel = &loaded.kernel;
-        loaded.carried = carried.after(&plan.counters_to_zero, &plan.counter_moves, |at| {
-            let mut counter = kernel.rule_counters(at..at + 1)?.pop().unwrap_or_default();
-            carried.add_to(at, &mut counter);
-            Ok::<_, Error>(counter)
-        })?;
-        store.save_carried(plan.generation, &loaded.carried)?;
-        store.remove_others(plan.generation);
-        Ok(true)
+        if trial.is_none() {
+            loaded.kernel.retire(plan, &unused(&before, &loaded.state))?;
+        }
+        let renewal = Renewal { zeroed: &plan.counters_to_zero, moved: &plan.counter_moves, tick };
+        let history = loaded.history.after(renewal, |at| loaded.rule_counter(at))?;
+        store.save_history(plan.generation, &history)?;
+        loaded.history = history;
+        if let Some(trial) = trial {
+            self.standing = Standing::OnTrial(trial);
+        }
+        Ok(())
+    }
+
+    /// After a change that lasts: the policy file in force before it is what a rollback returns to.
+    fn conclude(&self, before: &State) -> Result<(), Error> {
+        let (was, is) = (before.generation(), self.loaded.state.generation());
+        if self.origin == Origin::Known
+            && was != is
+            && !inherit::same_file(before.policy(), self.loaded.state.policy())
+        {
+            self.store.keep_as_previous(was)?;
+        }
+        self.store.remove_others(is);
+        Ok(())
+    }
+
+    /// Descriptions change, and groups that nobody is bound to: nothing that the kernel is told.
+    fn rename(&mut self, next: State) -> Result<(), Error> {
+        let (before, policy) = (self.loaded.state.policy(), next.policy());
+        if before == policy {
+            return Ok(());
+        }
+        if !inherit::same_file(before, policy) {
+            self.store.keep_as_previous(next.generation())?;
+        }
+        self.store.save_state(next.generation(), &next.save())?;
+        self.loaded.state = next;
+        Ok(())
     }
 }
 
@@ -176,7 +277,7 @@ pub fn unload(options: &Options) -> Result<bool, Error> {
     Ok(was_loaded)
 }
 
-fn clear(place: &Place, store: &Store) -> Result<(), Error> {
+pub(super) fn clear(place: &Place, store: &Store) -> Result<(), Error> {
     remove_clsact(store.hooks().values(), &interfaces::list()?)?;
     if place.links().is_dir() {
         links::detach(links::links(&place.links())?.values())?;
@@ -185,45 +286,47 @@ fn clear(place: &Place, store: &Store) -> Result<(), Error> {
     store.clear()
 }
 
-/// What is pinned, if it was ever in force.
+/// What is pinned, if it was ever in force; and what waits for its confirmation.
 fn adopt(
     place: &Place,
     store: &Store,
     settings: Option<&Settings>,
-) -> Result<Option<(Loaded, Origin)>, Error> {
+) -> Result<(Option<Adopted>, Standing), Error> {
     if !place.pins().is_dir() {
-        return Ok(None);
+        return Ok((None, Standing::Idle));
     }
     let mut kernel = Kernel::open(&place.pins())?;
-    let generation = kernel.generation();
+    let standing = trial::standing(&mut kernel, store)?;
+    let generation = kernel.generation()?;
     if generation == 0 {
-        return Ok(None);
+        clear(place, store)?;
+        return Ok((None, standing));
     }
     if let Some(settings) = settings {
         check_sizes(&kernel.sizes()?, &Sizes::of(settings))?;
     }
-    let Some(state) = read_state(&kernel, store, generation) else {
+    let Some(state) = read_state(&kernel, store, generation)? else {
         let Some(settings) = settings else {
             return Err(Error::StateLost { path: store.state_path(generation) });
         };
         log::warn!("{}: not readable; everything is compiled anew", store.state_path(generation).display());
         let half = kernel.heap_half_in_force()?.unwrap_or(1);
         let state = State::lost(settings.limits, generation, half);
-        return Ok(Some((Loaded { kernel, state, carried: Carried::default() }, Origin::Lost)));
+        return Ok((Some((Loaded { kernel, state, history: History::default() }, Origin::Lost)), standing));
     };
-    if store.has_others(generation) {
+    if store.has_others(generation) && !matches!(standing, Standing::OnTrial(_)) {
         grace_period();
         kernel.repair_members(generation)?;
         store.remove_others(generation);
     }
-    Ok(Some((Loaded { carried: store.carried(generation), kernel, state }, Origin::Known)))
+    Ok((Some((Loaded { history: store.history(generation), kernel, state }, Origin::Known)), standing))
 }
 
 fn create(place: &Place, store: &Store, settings: &Settings) -> Result<Loaded, Error> {
     clear(place, store)?;
     std::fs::create_dir_all(place.root()).map_err(|source| Error::File { path: place.root(), source })?;
     let kernel = load::create(place, &Sizes::of(settings))?;
-    Ok(Loaded { kernel, state: State::new(settings.limits), carried: Carried::default() })
+    Ok(Loaded { kernel, state: State::new(settings.limits), history: History::default() })
 }
 
 fn check_sizes(existing: &Sizes, wanted: &Sizes) -> Result<(), Error> {
@@ -242,7 +345,7 @@ fn newcomers(before: &State, next: &State) -> Vec<u32> {
 }
 
 /// Device indexes that were bound and are not.
-fn unused(before: &State, next: &State) -> Vec<u32> {
+pub(super) fn unused(before: &State, next: &State) -> Vec<u32> {
     let indexes = |state: &State| -> BTreeSet<u32> {
         state.interfaces().values().map(|bound| bound.row.ifindex).collect()
     };

@@ -16,6 +16,15 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// Fill of the connection table.
     pub conntrack: TableStatus,
+    /// The change that waits for its confirmation.
+    pub pending: Option<Pending>,
+}
+
+/// A change that waits for its confirmation.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Pending {
+    /// Until it is taken back.
+    pub seconds_left: u64,
 }
 
 /// One interface of [`Status`].
