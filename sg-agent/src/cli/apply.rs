@@ -4,11 +4,11 @@ use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc, time::Dur
 
 use serde::Serialize;
 
-use super::difference;
+use super::dry_run::Forecast;
 use crate::{
-    dataplane::{Error, Loaded, Options, Outcome, Writer, bind, environment, interfaces},
+    dataplane::{Error, Options, Outcome, Writer, bind, environment, interfaces, preview::preview},
     observe::{parse, time},
-    policy::{self, Loaded as File, Policy, code::Code, diagnostic::Diagnostic, render, suggest},
+    policy::{self, Loaded as File, Policy, Positions, code::Code, diagnostic::Diagnostic, render, suggest},
 };
 
 /// Load a policy file into the kernel and return when it is in force
@@ -58,7 +58,7 @@ impl Apply {
             return Ok(ExitCode::FAILURE);
         };
         if self.dry_run {
-            return self.dry_run(options, &policy);
+            return self.dry_run(options, &policy, &file.positions);
         }
         let mut writer = Writer::open(options, Some(&policy.settings))?;
         let outcome = writer.apply_file(&policy, self.confirm_within)?;
@@ -72,21 +72,11 @@ impl Apply {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn dry_run(&self, options: &Options, policy: &Policy) -> anyhow::Result<ExitCode> {
-        let before = match Loaded::open(options) {
-            Ok(loaded) => Arc::clone(loaded.state.policy()),
-            Err(Error::NotLoaded) => Arc::default(),
-            Err(error) => return Err(error.into()),
-        };
-        let changes = difference::changes(&before, policy);
-        let text = if self.json {
-            serde_json::to_string(&changes)? + "\n"
-        } else if changes.is_empty() {
-            "nothing would change\n".to_owned()
-        } else {
-            changes.iter().map(|change| format!("{change}\n")).collect()
-        };
-        super::print(&text)?;
+    fn dry_run(&self, options: &Options, policy: &Policy, positions: &Positions) -> anyhow::Result<ExitCode> {
+        let preview = preview(options, policy)?;
+        let forecast = Forecast::new(&preview, positions);
+        let name = render::printable(&self.file.display().to_string());
+        super::print(&if self.json { forecast.json()? + "\n" } else { forecast.human(&name) })?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -8,6 +8,7 @@ pub mod clock_offset;
 pub mod confirm;
 pub mod conntrack;
 mod difference;
+mod dry_run;
 pub mod explain;
 pub mod kernel_log;
 pub mod rules;

@@ -114,27 +114,26 @@ fn transmit(links: &Links, hooks: &Hooks, slot: u32, device: &Device) -> Option<
     hook.has_clsact.then_some(Transmit::Clsact)
 }
 
-impl Writer {
-    /// Fails if `policy` needs a hook that is another program's.
-    pub(super) fn check_hooks(&self, policy: &Policy, devices: &[Device]) -> Result<(), Error> {
-        let links = links::links(&self.place.links())?;
-        let is_ours =
-            |device: &Device| links.values().any(|link| link.ifindex == device.ifindex && !link.is_tcx);
-        for device in devices.iter().filter(|device| !is_ours(device)) {
-            if let Some(entry) = bind::entry(policy, &device.name) {
-                attach::check_free(device, entry.rx_hook)?;
-            }
+/// Fails if `policy` needs a hook that is another program's.
+pub(super) fn check_hooks(place: &Place, policy: &Policy, devices: &[Device]) -> Result<(), Error> {
+    let links = links::links(&place.links())?;
+    let is_ours = |device: &Device| links.values().any(|link| link.ifindex == device.ifindex && !link.is_tcx);
+    for device in devices.iter().filter(|device| !is_ours(device)) {
+        if let Some(entry) = bind::entry(policy, &device.name) {
+            attach::check_free(device, entry.rx_hook)?;
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// The slots of the devices that have our programs on them.
-    pub(super) fn linked(&self) -> Result<Linked, Error> {
-        let links = links::links(&self.place.links())?;
-        let on_device = links.iter().filter(|(_, link)| link.ifindex != 0);
-        Ok(on_device.map(|((slot, _), link)| (link.ifindex, *slot)).collect())
-    }
+/// The slots of the devices that have our programs on them.
+pub(super) fn linked(place: &Place) -> Result<Linked, Error> {
+    let links = links::links(&place.links())?;
+    let on_device = links.iter().filter(|(_, link)| link.ifindex != 0);
+    Ok(on_device.map(|((slot, _), link)| (link.ifindex, *slot)).collect())
+}
 
+impl Writer {
     /// Puts programs where they are missing and takes them off where nothing is bound; tells how many. On an error those
     /// that it put on are off again.
     pub(super) fn sync_hooks(&mut self, devices: &[Device]) -> Result<usize, Error> {

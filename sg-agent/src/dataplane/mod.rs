@@ -15,6 +15,7 @@
 //! | [`kernel`], `write`, `maps`, `programs`, `memory` | tables and programs, opened; a plan written |
 //! | [`bind`], [`interfaces`] | which device goes with which entry of the policy, in which slot |
 //! | [`hooks`], [`attach`], [`links`] | which programs are where, and putting them there |
+//! | [`preview`] | what a change would do |
 //! | [`kernel_log`] | the debugging log of the kernel side |
 //! | [`inherit`] | what a policy file takes over from what is in force |
 //! | [`trial`] | a change that is taken back unless it is confirmed; the policy before |
@@ -36,6 +37,7 @@ pub mod load;
 mod maps;
 mod memory;
 pub mod place;
+pub mod preview;
 mod programs;
 pub mod store;
 pub mod trial;

@@ -66,6 +66,13 @@ impl Pending {
     }
 }
 
+impl Pending {
+    /// The error of who wants another change.
+    pub(super) fn refusal(&self) -> Error {
+        Error::InUse(format!("the change before {self}: `sg-agent confirm` or `sg-agent rollback` first"))
+    }
+}
+
 impl std::fmt::Display for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "waits for `sg-agent confirm`, {} s left", self.seconds_left)
@@ -182,10 +189,8 @@ impl Writer {
     pub(super) fn check_idle(&self) -> Result<(), Error> {
         let Standing::OnTrial(_) = self.standing else { return Ok(()) };
         let kernel = &self.loaded.kernel;
-        let Some(pending) = Pending::of(&kernel.control(), &kernel.clock()?) else { return Err(too_late()) };
-        Err(Error::InUse(format!(
-            "the change before {pending}: `sg-agent confirm` or `sg-agent rollback` first"
-        )))
+        let pending = Pending::of(&kernel.control(), &kernel.clock()?);
+        Err(pending.map_or_else(too_late, |pending| pending.refusal()))
     }
 
     /// Makes the change that waits for its confirmation lasting; tells its generation.

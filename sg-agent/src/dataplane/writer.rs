@@ -6,7 +6,7 @@ use super::{
     Loaded, bind, environment,
     error::Error,
     history::{History, Renewal},
-    hooks::remove_clsact,
+    hooks::{check_hooks, linked, remove_clsact},
     inherit,
     interfaces::{self, Device},
     kernel::Kernel,
@@ -118,7 +118,7 @@ impl Writer {
         let devices = interfaces::list()?;
         let before = self.loaded.state.clone();
         let checked = inherit::check_in_use(policy, &before, &devices)
-            .and_then(|()| self.check_hooks(policy, &devices));
+            .and_then(|()| check_hooks(&self.place, policy, &devices));
         let outcome = checked.and_then(|()| {
             self.change(policy, &devices, within).inspect_err(|_| self.take_back(&before, &devices))
         });
@@ -178,7 +178,7 @@ impl Writer {
         devices: &[Device],
         within: Option<Duration>,
     ) -> Result<bool, Error> {
-        let linked = self.linked()?;
+        let linked = linked(&self.place)?;
         let bindings = bind::bindings(policy, devices, &self.loaded.state, &linked);
         let clock = self.loaded.kernel.clock()?;
         let (mut plan, mut next) = compile::plan(&self.loaded.state, policy, &bindings, &clock)?;
@@ -329,7 +329,7 @@ fn create(place: &Place, store: &Store, settings: &Settings) -> Result<Loaded, E
     Ok(Loaded { kernel, state: State::new(settings.limits), history: History::default() })
 }
 
-fn check_sizes(existing: &Sizes, wanted: &Sizes) -> Result<(), Error> {
+pub(super) fn check_sizes(existing: &Sizes, wanted: &Sizes) -> Result<(), Error> {
     let pairs = existing.settings().into_iter().zip(wanted.settings());
     match pairs.into_iter().find(|((_, existing), (_, wanted))| existing != wanted) {
         Some(((setting, existing), (_, wanted))) => Err(Error::OtherSize { setting, wanted, existing }),

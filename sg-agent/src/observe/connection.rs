@@ -7,6 +7,7 @@ use std::{
 
 use serde::Serialize;
 use sg_common::{
+    addr::{V4, V6},
     conntrack::{Entry, Key, Key4, Key6, Kind, Life, State as LifeState},
     control::table,
     interface::Interface,
@@ -14,7 +15,8 @@ use sg_common::{
 
 use super::{names, time};
 use crate::{
-    compile::{Clock, State},
+    compile::{Clock, State, fate::Tracked, members::address},
+    dataplane::Loaded,
     policy::validate::protocol_name,
 };
 
@@ -32,10 +34,12 @@ pub trait Ends: Key {
     fn interface(&self) -> u32;
     /// IP protocol.
     fn protocol(&self) -> u8;
+    /// The connection as a change of policy judges it.
+    fn tracked(&self, life: Life, generation: u32) -> Tracked;
 }
 
 macro_rules! ends {
-    ($key:ident, $table:expr, $address:ident) => {
+    ($key:ident, $table:expr, $address:ident, $family:expr) => {
         impl Ends for $key {
             const TABLE: usize = $table;
 
@@ -54,12 +58,24 @@ macro_rules! ends {
             fn protocol(&self) -> u8 {
                 self.protocol
             }
+
+            fn tracked(&self, life: Life, generation: u32) -> Tracked {
+                Tracked {
+                    life,
+                    generation,
+                    family: $family,
+                    remote: address($address::from(self.remote).into()),
+                    protocol: self.protocol,
+                    ports: self.ports().into(),
+                    query: self.query,
+                }
+            }
         }
     };
 }
 
-ends!(Key4, table::V4, Ipv4Addr);
-ends!(Key6, table::V6, Ipv6Addr);
+ends!(Key4, table::V4, Ipv4Addr, V4);
+ends!(Key6, table::V6, Ipv6Addr, V6);
 
 /// A live connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +96,8 @@ pub struct Connection {
     pub slot: u32,
     /// Rule counter of the rule that admitted it.
     pub counter: u32,
+    /// As a change of policy judges it.
+    pub tracked: Tracked,
     /// Ticks since its first packet.
     pub age: u64,
     /// Ticks that it lives if no packet comes.
@@ -107,6 +125,15 @@ impl std::fmt::Display for End {
             (address, None) => write!(f, "{address}"),
         }
     }
+}
+
+/// Every live connection, in the order of listings.
+pub fn all(loaded: &Loaded, clock: &Clock) -> Vec<Connection> {
+    let Loaded { kernel, state, .. } = loaded;
+    let mut found = live(state, clock, &kernel.connections_v4(clock.now_tick));
+    found.extend(live(state, clock, &kernel.connections_v6(clock.now_tick)));
+    found.sort_by(Connection::cmp_listed);
+    found
 }
 
 /// The live ones of `entries`, which are read from a table with their slots. Entries of an interface that is gone, of
@@ -145,6 +172,7 @@ fn connection<K: Ends>(interface: &str, slot: u32, entry: &Entry<K>, clock: &Clo
         table: K::TABLE,
         slot,
         counter: entry.counter,
+        tracked: key.tracked(life, entry.generation),
         age: clock.now_tick.saturating_sub(entry.created),
         remaining: life.expires().saturating_sub(clock.now_tick),
         packets: by_direction(life, entry.packets),
