@@ -74,7 +74,8 @@ impl Scene {
         let mut all = Vec::new();
         for family in [0, 1] {
             for (from, to, port) in [("client", "web", 80), ("client", "web", 81), ("web", "client", 443)] {
-                let (source, target) = (self.address(from, family), SocketAddr::new(self.address(to, family), port));
+                let (source, target) =
+                    (self.address(from, family), SocketAddr::new(self.address(to, family), port));
                 let made = Connection::open(&self.net.machine(from).ns, source, target, PATIENT);
                 let mut made = made.expect("a connection");
                 assert!(made.echoes(PATIENT));
@@ -102,9 +103,21 @@ impl Scene {
 
     /// Everything that a change could move: generation, hits, drops, and connections but for their remaining time.
     fn trace(&self) -> String {
-        let connections: Vec<_> = self.agent.connections().into_iter().map(|one| {
-            (one.state, one.opener, one.local.address, one.local.port, one.remote.address, one.remote.port)
-        }).collect();
+        let connections: Vec<_> = self
+            .agent
+            .connections()
+            .into_iter()
+            .map(|one| {
+                (
+                    one.state,
+                    one.opener,
+                    one.local.address,
+                    one.local.port,
+                    one.remote.address,
+                    one.remote.port,
+                )
+            })
+            .collect();
         let status = self.agent.status();
         format!("{:?}", (status.generation, self.agent.rules(), self.agent.stats().drops(), connections))
     }
@@ -143,6 +156,7 @@ fn cut_by(before: &str, group: &str) -> BTreeSet<u16> {
         }
     }
     assert_eq!(cut, told, "forecast and done, {:?}", forecast.cut);
+    assert!(forecast.cut.iter().all(|one| !one.because.is_empty()), "{:?}", forecast.cut);
     cut.iter().map(|(local, _)| local.port()).collect()
 }
 
@@ -159,6 +173,20 @@ fn what_recheck_refuses_is_cut() {
 }
 
 #[test]
+fn an_address_taken_from_the_interface_cuts_whoever_opened() {
+    let scene = Scene::with(BOTH);
+    let mut connections = scene.connections();
+    let moved = policy(BOTH).replace("10.77.1.10", "10.77.1.11");
+    let told: BTreeSet<Ends> = scene.forecast(&moved).cut.iter().map(ends).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    scene.agent.apply(&moved);
+    for (ends, connection) in &mut connections {
+        let is_told = told.contains(ends);
+        assert_eq!(connection.echoes(if is_told { BRIEF } else { PATIENT }), !is_told, "{ends:?}");
+    }
+}
+
+#[test]
 fn clear_cuts_all_from_outside_and_keep_none() {
     let more = "    rules: [{direction: ingress, protocol: tcp, ports: 80-90}]";
     let with = |how: &str, rules: &str| format!("    on_ingress_change: {how}\n{rules}");
@@ -170,7 +198,9 @@ fn clear_cuts_all_from_outside_and_keep_none() {
 #[test]
 fn stateless_rules_cut_what_they_do_not_carry_both_ways() {
     let stateless = |rules: &str| {
-        format!("    stateful: false\n    default_policy: {{ingress: deny, egress: deny}}\n    rules: [{rules}]")
+        format!(
+            "    stateful: false\n    default_policy: {{ingress: deny, egress: deny}}\n    rules: [{rules}]"
+        )
     };
     let inward = "{direction: ingress, protocol: tcp, ports: 80-81}";
     assert_eq!(cut_by("", &stateless(inward)), BTreeSet::from([80, 81]));
@@ -190,7 +220,10 @@ fn a_forecast_in_json_and_for_people() {
     assert_eq!(forecast.cut.len(), 0, "nothing filters tap0 any more");
     let rules: Vec<_> = forecast.changes.iter().filter(|one| one.kind == "rule").collect();
     assert_eq!(rules.len(), 2, "{:?}", forecast.changes);
-    assert_eq!((rules[0].what.as_str(), rules[0].text.as_str()), ("removed", "allow ingress tcp/80-81 from any"));
+    assert_eq!(
+        (rules[0].what.as_str(), rules[0].text.as_str()),
+        ("removed", "allow ingress tcp/80-81 from any")
+    );
     let added = &rules[1];
     assert_eq!((added.what.as_str(), added.name.as_str(), &added.before), ("added", "web", &None));
     assert_eq!((added.index, added.line), (Some(0), Some(5)));
@@ -216,7 +249,8 @@ fn a_forecast_in_json_and_for_people() {
 fn a_forecast_is_refused_where_the_change_would_be() {
     let scene = Scene::with(BOTH);
     let status = |text: &str| scene.dry_run(text, &[]).status;
-    let larger = format!("{}settings: {{conntrack: {{max_entries: 2048, max_per_interface: 1024}}}}\n", policy(BOTH));
+    let larger =
+        format!("{}settings: {{conntrack: {{max_entries: 2048, max_per_interface: 1024}}}}\n", policy(BOTH));
     assert_eq!(status(&larger), 4);
     assert_eq!(status(&policy("    rules: [{direction: sideways}]")), 1);
     let other = policy(BOTH).replace("web", "app").replace("tap0", "up0");
@@ -231,6 +265,9 @@ fn a_forecast_needs_nothing_loaded() {
     let scene = Scene::with(BOTH);
     assert_eq!(scene.agent.run(&["unload"]).status, 0);
     let forecast = scene.forecast(&policy(BOTH));
-    assert_eq!((forecast.generation, forecast.live, forecast.gained.as_slice()), (0, 0, &["tap0".to_owned()][..]));
+    assert_eq!(
+        (forecast.generation, forecast.live, forecast.gained.as_slice()),
+        (0, 0, &["tap0".to_owned()][..])
+    );
     assert_eq!(scene.agent.run(&["status"]).status, 3, "a dry run loads nothing");
 }

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use sg_agent::dataplane::{Loaded, Options, place::DEFAULT_BPFFS};
 use sg_tests::{
     agent::{Agent, RuleHits, Run},
-    clock::Clock,
+    netns::Netns,
     packets::Transport,
     topology::{Cable, Topology},
     traffic::{self, Connection, Echo, PATIENT},
@@ -42,7 +43,7 @@ impl Scene {
     }
 
     fn days_pass(&self, days: u64) {
-        Clock::of(&self.wire.host).advance_seconds(days * 86_400);
+        self.wire.clock().advance_seconds(days * 86_400);
     }
 
     #[track_caller]
@@ -140,16 +141,19 @@ fn asking_leaves_no_trace() {
          - {direction: ingress, protocol: tcp, ports: 22, action: deny, description: no SSH}\n\
          interfaces:\n  - {name: tap0, role: guest, groups: [web], addresses: [10.77.1.10]}\n",
     );
-    let mut held = Connection::open(&client.ns, client.v4(), server.address(), PATIENT).expect("a connection");
+    let mut held =
+        Connection::open(&client.ns, client.v4(), server.address(), PATIENT).expect("a connection");
     assert!(held.echoes(PATIENT));
     assert!(!traffic::tcp(&client.ns, client.v4(), SocketAddr::new(web.v4(), 22), traffic::BRIEF));
     // Neither a neighbour's question nor a retransmission shall pass while the tables are compared.
     drop(held);
     net.host.ip("link set tap0 down\nlink set up0 down");
-    let tables = || sg_tests::progrun::contents(&net.host);
+    let tables = || tables(&net.host, &agent);
     let before = tables();
     let asked = |options: &str| agent.explain(&format!("--interface tap0 --remote 203.0.113.7 {options}"));
-    let is = |answer: sg_tests::agent::Explained| (answer.verdict, answer.stage, answer.group, answer.rule, answer.description);
+    let is = |answer: sg_tests::agent::Explained| {
+        (answer.verdict, answer.stage, answer.group, answer.rule, answer.description)
+    };
     let some = |text: &str| Some(text.to_owned());
     let by_rule = |verdict: &str, rule: u32, description: &str| {
         (verdict.to_owned(), "rule".to_owned(), some("web"), Some(rule), some(description))
@@ -161,18 +165,47 @@ fn asking_leaves_no_trace() {
         ("--direction ingress --protocol tcp --port 81", by_stage("deny", "default")),
         ("--direction egress --protocol udp --port 53", by_stage("allow", "default")),
         ("--direction egress --protocol tcp --port 25", by_stage("deny", "smtp")),
-        ("--direction egress --protocol udp --port 53 --local 10.77.1.11", by_stage("deny", "spoofed-address")),
+        (
+            "--direction egress --protocol udp --port 53 --local 10.77.1.11",
+            by_stage("deny", "spoofed-address"),
+        ),
     ] {
         assert_eq!(is(asked(options)), expected, "{options}");
     }
     let port = connection_port(&agent);
-    let established = asked(&format!("--direction ingress --protocol tcp --port 80 --source-port {port} --ignore-conntrack"));
-    assert_eq!(established.stage, "rule");
+    let again = format!("--direction ingress --protocol tcp --port 80 --source-port {port}");
+    // A new SYN runs the rules again.
+    assert_eq!(asked(&again).stage, "rule");
     assert!(tables() == before, "a question has left a trace in the tables");
 
-    let run = agent.run(&["explain", "--interface", "tap0", "--direction", "ingress", "--protocol", "udp", "--remote", "203.0.113.7"]);
+    let run = agent.run(&[
+        "explain",
+        "--interface",
+        "tap0",
+        "--direction",
+        "ingress",
+        "--protocol",
+        "udp",
+        "--remote",
+        "203.0.113.7",
+    ]);
     assert_eq!(run.status, 1);
-    assert!(run.stderr.contains("a udp packet has a destination port: add --port"), "{}", run.stderr);
+    assert!(run.stderr.contains("a udp packet goes to a port: add `--port N`"), "{}", run.stderr);
+}
+
+/// Every counter and every entry of the connection tables.
+fn tables(host: &Netns, agent: &Agent) -> String {
+    let options = Options { bpffs: DEFAULT_BPFFS.into(), state_dir: agent.state_dir() };
+    host.enter(|| {
+        let kernel = Loaded::open(&options).expect("what is in force").kernel;
+        let stats = [0, 1].map(|slot| kernel.interface_stats(slot).expect("counters"));
+        let used = [0, 1].map(|slot| kernel.table_use(slot).expect("the fill of the tables"));
+        let rules = kernel.rule_counters(0..64).expect("rule counters");
+        format!(
+            "{:?}",
+            (kernel.control(), stats, used, rules, kernel.connections_v4(0), kernel.connections_v6(0))
+        )
+    })
 }
 
 /// The client's port of the only connection.

@@ -112,6 +112,8 @@ fn a_confirmed_change_stays() {
     scene.try_it(&port(81));
     let left = scene.agent.status().pending.expect("a change on trial").seconds_left;
     assert!((1..=60).contains(&left), "{left}");
+    let people = scene.agent.run(&["status"]).stdout;
+    assert!(people.contains("the last change waits for `sg-agent confirm`, "), "{people}");
     assert_eq!(scene.open("web"), [81]);
     let run = scene.agent.run(&["confirm"]);
     assert_eq!((run.status, run.stdout.as_str()), (0, "generation 2: confirmed\n"), "{}", run.stderr);

@@ -150,6 +150,7 @@ fn why(preview: &Preview, one: &Connection) -> Option<String> {
         Cut::Default => format!("no rule of {} allows it", bound.groups.join(", ")),
         Cut::Cleared => "on_ingress_change: clear".to_owned(),
         Cut::Predecessor => "it was another device's of that name".to_owned(),
+        Cut::Spoofed => format!("{} is not an address of the interface any more", one.local.address),
         Cut::Untracked => "its rule is stateless, and none lets replies out".to_owned(),
     })
 }

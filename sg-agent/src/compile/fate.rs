@@ -1,8 +1,10 @@
 //! What a change of policy does to a tracked connection: the kernel side's own judgement (`sg-ebpf/src/track/standing.rs`),
 //! on the tables that are to come into force, with the look-ups that both sides share.
 
+use std::net::IpAddr;
+
 use sg_common::{
-    addr::{Addr, EGRESS, INGRESS, V4},
+    addr::{EGRESS, INGRESS, V4, V6},
     classify::classify,
     conntrack::{Life, query},
     heap::{Decision, PolicyRoot, service},
@@ -12,11 +14,12 @@ use sg_common::{
 
 use super::{
     State,
+    members::address,
     order::{PolicyKey, View},
     policy::chain,
     state::Bound,
 };
-use crate::policy::model::{Group, Rule};
+use crate::policy::model::{self, Group, Rule};
 
 const TCP: u8 = 6;
 
@@ -27,10 +30,10 @@ pub struct Tracked {
     pub life: Life,
     /// The generation that admitted it.
     pub generation: u32,
-    /// [`V4`] or [`V6`](sg_common::addr::V6).
-    pub family: usize,
-    /// The other end.
-    pub remote: Addr,
+    /// The protected side.
+    pub local: IpAddr,
+    /// The other end, of the same family.
+    pub remote: IpAddr,
     /// IP protocol.
     pub protocol: u8,
     /// Local and remote port.
@@ -50,6 +53,8 @@ pub enum Cut<'a> {
     Cleared,
     /// It was a connection of another device in the interface's place.
     Predecessor,
+    /// What the instance sends has a source address that is not the interface's any more.
+    Spoofed,
     /// The rule that allows it is stateless, and none lets the other direction pass without a connection.
     Untracked,
 }
@@ -61,6 +66,12 @@ pub fn cut<'a>(next: &'a State, bound: &'a Bound, one: &'a Tracked, now: u64) ->
     let is_before = |other: u32| (one.generation.wrapping_sub(other) as i32) < 0;
     if is_before(born) {
         return Some(Cut::Predecessor);
+    }
+    if is_spoofed(&bound.spec, one.local) {
+        return Some(Cut::Spoofed);
+    }
+    if bound.spec.exempt.iter().any(|net| net.contains(&one.remote)) {
+        return None;
     }
     let judge = Judge { state: next, bound, one, now };
     if one.generation == generation.wrapping_add(judge.version()) || one.life.opened_by_egress() {
@@ -76,6 +87,17 @@ pub fn cut<'a>(next: &'a State, bound: &'a Bound, one: &'a Tracked, now: u64) ->
         (true, true) => (!judge.lets_replies_out()).then_some(Cut::Untracked),
         (false, _) => Some(judge.refusal(decision)),
     }
+}
+
+/// Whether anti-spoofing drops what comes from `local` (`sg-ebpf/src/guard/source.rs`); MAC addresses aside, which the
+/// table does not know.
+fn is_spoofed(spec: &model::Interface, local: IpAddr) -> bool {
+    let is_link_local = matches!(local, IpAddr::V6(address) if address.is_unicast_link_local());
+    let mut pairs = spec.allowed_address_pairs.iter().map(|pair| &pair.prefix);
+    spec.anti_spoof
+        && !is_link_local
+        && !spec.addresses.contains(&local)
+        && !pairs.any(|net| net.contains(&local))
 }
 
 struct Judge<'a> {
@@ -101,7 +123,8 @@ impl<'a> Judge<'a> {
     }
 
     fn decide(&self, direction: usize) -> Decision {
-        let Tracked { family, ref remote, protocol, query, ports, .. } = *self.one;
+        let Tracked { remote, protocol, query, ports, .. } = *self.one;
+        let (family, remote) = (if remote.is_ipv4() { V4 } else { V6 }, address(remote));
         let Some(root) = self.root(direction) else { return Decision(Decision::DEFAULT) };
         let asked = query::request_kind(protocol, query & !query::LOCAL_ASKED);
         let port = match (query, direction) {
@@ -112,9 +135,9 @@ impl<'a> Judge<'a> {
         let names_members = [flag::MEMBERS_INGRESS, flag::MEMBERS_EGRESS][direction];
         let may_be_member =
             self.bound.row.flags & names_members != 0 && (family == V4 || !remote.is_mapped());
-        let key = MemberKey { addr: *remote, zone: self.bound.row.zone };
+        let key = MemberKey { addr: remote, zone: self.bound.row.zone };
         let set = if may_be_member { self.state.members().set_of(&key) } else { 0 };
-        classify(self.state.heap(), &root, family, remote, set, service(protocol, port))
+        classify(self.state.heap(), &root, family, &remote, set, service(protocol, port))
     }
 
     /// Whether packets to the remote end pass without a connection, or make one.
@@ -146,8 +169,8 @@ mod tests {
         Tracked {
             life: Life::live(Life(0), LifeState::Established, by_egress, 1 << 40),
             generation: 1,
-            family: V4,
-            remote: Addr::v4([192, 0, 2, 1]),
+            local: "10.0.0.5".parse().unwrap(),
+            remote: "192.0.2.1".parse().unwrap(),
             protocol: 6,
             ports: [port, 40_000],
             query: 0,
@@ -190,6 +213,28 @@ mod tests {
         };
         assert_eq!(change(OnIngressChange::Clear), ["Cleared", "Cleared", "goes on"]);
         assert_eq!(change(OnIngressChange::Keep), ["goes on"; 3]);
+    }
+
+    #[test]
+    fn an_address_taken_away_ends_all_and_an_exempt_network_none() {
+        let web = make::policy(vec![make::group("web", vec![make::allow(80, Remote::Any)])]);
+        let before = make::interface(&["web"], &["10.0.0.5"]);
+        let state = make::first(&web, std::slice::from_ref(&before));
+        let fates = |spec: model::Interface, port: u16| {
+            let (_, next) = make::apply(&state, &web, &[spec]);
+            [false, true].map(|out| {
+                cut(&next, &next.interfaces()["tap1"], &opened(out, port), 0).map(|cut| format!("{cut:?}"))
+            })
+        };
+        let spoofed = || Some("Spoofed".to_owned());
+        let moved = model::Interface {
+            anti_spoof: true,
+            addresses: vec!["10.0.0.6".parse().unwrap()],
+            ..before.clone()
+        };
+        assert_eq!(fates(moved, 80), [spoofed(), spoofed()]);
+        let exempt = model::Interface { exempt: vec!["192.0.2.0/24".parse().unwrap()], ..before };
+        assert_eq!(fates(exempt, 81), [None, None]);
     }
 
     #[test]

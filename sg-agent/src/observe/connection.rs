@@ -7,7 +7,6 @@ use std::{
 
 use serde::Serialize;
 use sg_common::{
-    addr::{V4, V6},
     conntrack::{Entry, Key, Key4, Key6, Kind, Life, State as LifeState},
     control::table,
     interface::Interface,
@@ -15,7 +14,7 @@ use sg_common::{
 
 use super::{names, time};
 use crate::{
-    compile::{Clock, State, fate::Tracked, members::address},
+    compile::{Clock, State, fate::Tracked},
     dataplane::Loaded,
     policy::validate::protocol_name,
 };
@@ -39,7 +38,7 @@ pub trait Ends: Key {
 }
 
 macro_rules! ends {
-    ($key:ident, $table:expr, $address:ident, $family:expr) => {
+    ($key:ident, $table:expr, $address:ident) => {
         impl Ends for $key {
             const TABLE: usize = $table;
 
@@ -63,8 +62,8 @@ macro_rules! ends {
                 Tracked {
                     life,
                     generation,
-                    family: $family,
-                    remote: address($address::from(self.remote).into()),
+                    local: $address::from(self.local).into(),
+                    remote: $address::from(self.remote).into(),
                     protocol: self.protocol,
                     ports: self.ports().into(),
                     query: self.query,
@@ -74,8 +73,8 @@ macro_rules! ends {
     };
 }
 
-ends!(Key4, table::V4, Ipv4Addr, V4);
-ends!(Key6, table::V6, Ipv6Addr, V6);
+ends!(Key4, table::V4, Ipv4Addr);
+ends!(Key6, table::V6, Ipv6Addr);
 
 /// A live connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -104,7 +104,7 @@ mod tests {
             ),
             (
                 "{direction: ingress, service: dns, remote: \"group:g\", priority: 7, ethertype: ipv6, description: names}",
-                "allow ingress udp/53 or tcp/53 from group:g ipv6 priority 7 \"names\"",
+                "allow ingress tcp/53 or udp/53 from group:g ipv6 priority 7 \"names\"",
             ),
             (
                 "{direction: ingress, protocol: icmp, icmp: {type: 3, code: 4}, expires: 2027-01-01T00:00:00Z}",

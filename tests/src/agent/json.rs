@@ -72,6 +72,12 @@ pub struct RuleHits {
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Its description.
+    pub description: String,
+    /// When the last packet came.
+    pub last_hit: Option<String>,
+    /// Since when it has been in force.
+    pub in_force_since: Option<String>,
 }
 
 /// One end of a connection.
