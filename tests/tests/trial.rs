@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aya::maps::{Array, Map, MapData};
+use sg_common::control::Control;
 use sg_tests::{
     agent::{self, Agent, Run},
     clock::Clock,
@@ -136,6 +138,8 @@ fn a_change_that_nobody_confirms_is_taken_back_by_the_kernel_side() {
     assert_eq!(scene.open("web"), [80]);
     let status = scene.agent.status();
     assert_eq!((status.generation, status.pending.is_none()), (1, true));
+    let people = scene.agent.run(&["status"]).stdout;
+    assert!(people.contains("the last change was not confirmed in time"), "{people}");
     let answer = scene.agent.explain(
         "--interface tap0 --direction ingress --protocol tcp --port 80 --remote 203.0.113.7 --ignore-conntrack",
     );
@@ -204,6 +208,23 @@ fn nothing_else_changes_while_a_change_is_on_trial() {
     assert_eq!(scene.open("web"), [80, 81]);
 }
 
+/// Killed between arming and switching, the agent leaves a deadline for a change that never came.
+#[test]
+fn a_change_that_was_never_made_is_not_taken_back() {
+    let scene = Scene::with(&port(80));
+    let path = sg_tests::progrun::pins(&scene.net.host).join("CONTROL");
+    let map = MapData::from_pin(path).expect("the pinned control map");
+    let mut map: Array<_, Control> = Array::try_from(Map::Array(map)).expect("the control map");
+    let control = map.get(&0, 0).expect("the control line");
+    map.set(0, Control { deadline: u64::MAX, fallback: control.word, ..control }, 0).expect("a deadline");
+    assert!(scene.agent.status().pending.is_none());
+    scene.refused(&["confirm"], &["nothing waits"]);
+    map.set(0, Control { deadline: 1, fallback: control.word, ..control }, 0).expect("a deadline");
+    assert_eq!(scene.open("web"), [80]);
+    scene.agent.apply(&port(81));
+    assert_eq!(scene.open("web"), [81]);
+}
+
 #[test]
 fn a_change_of_interfaces_is_taken_back_too() {
     const HTTP: &str = "{direction: ingress, protocol: tcp, ports: 80}";
@@ -237,6 +258,9 @@ fn a_change_of_members_is_taken_back_too() {
     scene.try_it(&stranger);
     assert_eq!(scene.open("web"), NONE);
     scene.let_time_run_out();
+    assert_eq!(scene.open("web"), [80]);
+    // The kernel side's return is made lasting.
+    scene.refused(&["confirm"], &["not confirmed in time"]);
     assert_eq!(scene.open("web"), [80]);
     scene.agent.apply(&stranger);
     assert_eq!(scene.open("web"), NONE);

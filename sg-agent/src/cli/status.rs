@@ -27,6 +27,8 @@ pub struct Status {
 struct Report {
     generation: u32,
     pending: Option<Pending>,
+    /// The last change was not confirmed in time.
+    has_returned: bool,
     interfaces: Vec<InterfaceStatus>,
     conntrack: Fill,
 }
@@ -46,6 +48,7 @@ impl Status {
         let report = Report {
             generation: loaded.state.generation(),
             pending: Pending::of(&loaded.kernel.control(), &clock),
+            has_returned: loaded.kernel.control().is_taken_back(now),
             interfaces: hooks::status(&loaded, &Place::find(options)?)?,
             conntrack: Fill {
                 entries: loaded.kernel.count_connections(now),
@@ -87,6 +90,12 @@ fn human(report: &Report) -> anyhow::Result<String> {
     writeln!(out, "generation {}, connections {entries} of {max_entries}", report.generation)?;
     if let Some(pending) = &report.pending {
         writeln!(out, "the last change {pending}; then generation {} returns", pending.returns_to)?;
+    }
+    if report.has_returned {
+        writeln!(
+            out,
+            "the last change was not confirmed in time: what was in force before is in force again"
+        )?;
     }
     for line in table.lines() {
         writeln!(out, "{}", line.trim_end())?;

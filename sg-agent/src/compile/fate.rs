@@ -247,4 +247,16 @@ mod tests {
         };
         assert_eq!(fates(closed), ["Untracked", "Untracked", "goes on"]);
     }
+
+    #[test]
+    fn replies_that_only_a_stateful_group_lets_out_have_no_connection() {
+        let mut web = make::group("web", vec![make::allow(80, Remote::Any)]);
+        let others = make::group("others", Vec::new());
+        let spec = [make::interface(&["web", "others"], &["10.0.0.5"])];
+        let state = make::first(&make::policy(vec![web.clone(), others.clone()]), &spec);
+        web.stateful = false;
+        let (_, next) = make::apply(&state, &make::policy(vec![web, others]), &spec);
+        let bound = &next.interfaces()["tap1"];
+        assert_eq!(cut(&next, bound, &opened(false, 80), 0), Some(Cut::Untracked));
+    }
 }
