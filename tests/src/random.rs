@@ -1,7 +1,7 @@
 //! Random policies, and random packets that keep close to where those change their mind.
 //!
-//! Everything comes from a seed, which whoever uses this prints when something is wrong: `SG_SEED=… cargo test …` does
-//! the same again.
+//! Everything comes from a seed, the same one every time unless `SG_SEED` names another: a number, or `random` for one
+//! that was never used before. Whoever uses this prints it when something is wrong.
 
 mod packet;
 mod policy;
@@ -11,13 +11,22 @@ use std::{env, time::SystemTime};
 pub use packet::{Probe, packet};
 pub use policy::{Shape, policy};
 
-/// `$SG_SEED`, else one that was never used before.
+/// Where a change is judged, the same packets as before it judge it.
+const SEED: u64 = 20_261_120;
+
+/// `$SG_SEED`, else [`SEED`].
+///
+/// # Panics
+/// If `$SG_SEED` is neither a number nor `random`.
 pub fn seed() -> u64 {
-    let given = env::var("SG_SEED").ok().map(|text| text.parse().expect("SG_SEED is a number"));
-    given.unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        now.as_nanos() as u64
-    })
+    match env::var("SG_SEED").as_deref() {
+        Err(_) => SEED,
+        Ok("random") => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            now.as_nanos() as u64
+        }
+        Ok(text) => text.parse().expect("SG_SEED is a number, or `random`"),
+    }
 }
 
 /// One of `choices`.

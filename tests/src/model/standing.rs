@@ -120,8 +120,11 @@ impl Model {
         }
     }
 
-    /// A SYN always runs the rules.
+    /// A SYN always runs the rules; what only a stateless group would let through now ends at any packet.
     fn syn(&mut self, interface: &Interface, packet: &Packet, key: Key) -> Result<Stage, Reason> {
+        if self.standing(interface, &key) == Standing::None {
+            self.entries.remove(&key);
+        }
         let (stage, stateful) = self.rules(interface, packet.direction, packet)?;
         if !stateful {
             return Ok(stage);
