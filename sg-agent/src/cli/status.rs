@@ -44,11 +44,11 @@ impl Status {
     pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
         let loaded = Loaded::open(options)?;
         let clock = loaded.kernel.clock()?;
-        let now = clock.now_tick;
+        let (now, control) = (clock.now_tick, loaded.kernel.control());
         let report = Report {
             generation: loaded.state.generation(),
-            pending: Pending::of(&loaded.kernel.control(), &clock),
-            has_returned: loaded.kernel.control().is_taken_back(now),
+            pending: Pending::of(&control, &clock),
+            has_returned: control.is_taken_back(now) && control.word != control.fallback,
             interfaces: hooks::status(&loaded, &Place::find(options)?)?,
             conntrack: Fill {
                 entries: loaded.kernel.count_connections(now),
