@@ -154,6 +154,21 @@ fn a_change_that_nobody_confirms_is_taken_back_by_the_kernel_side() {
 }
 
 #[test]
+fn a_return_clears_what_the_policy_says_it_should() {
+    let clear = |ports: &str| {
+        let rules = bound(&format!("{{direction: ingress, protocol: tcp, ports: {ports}}}"), &["tap0"]);
+        rules.replace("    rules:", "    on_ingress_change: clear\n    rules:")
+    };
+    let scene = Scene::with(&clear("80"));
+    scene.try_it(&clear("80-81"));
+    let mut new = scene.connect("web", 80);
+    assert!(new.echoes(PATIENT));
+    scene.let_time_run_out();
+    assert!(!new.echoes(BRIEF));
+    assert_eq!(scene.open("web"), [80]);
+}
+
+#[test]
 fn an_agent_that_is_killed_takes_nothing_with_it() {
     let scene = Scene::with(&port(80));
     let file = scene.file(&port(81));

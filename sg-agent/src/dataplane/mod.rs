@@ -23,7 +23,9 @@
 
 pub mod attach;
 pub mod bind;
+mod change;
 pub mod clock;
+mod confirm;
 pub mod environment;
 pub mod error;
 pub mod history;

@@ -4,25 +4,20 @@
 //! before the change, and what that word leads to (a half of the directory, lines, memberships, rule counters) is left
 //! alone while the change is on trial. Nothing in userspace has to be alive. The next writer makes it lasting.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::collections::BTreeSet;
 
 use sg_common::{control::Control, limits::MAX_ROOT_CHAIN};
 
 use super::{
     Loaded,
     error::Error,
-    inherit,
-    interfaces::{self, Device},
+    interfaces::Device,
     kernel::Kernel,
-    read_state, store,
+    store,
     store::Store,
     write::{Site, grace_period},
-    writer::{Outcome, Writer, clear},
 };
-use crate::{
-    compile::{Clock, State},
-    policy::Policy,
-};
+use crate::compile::{Clock, State, state::returned};
 
 /// What waits for its confirmation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +35,9 @@ pub enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
     /// Tick at which it is taken back.
-    deadline: u64,
+    pub(super) deadline: u64,
     /// The control word before it.
-    fallback: u64,
+    pub(super) fallback: u64,
     /// Devices that only the policy before binds, and those that only the policy after does.
     only: [Vec<Site>; 2],
 }
@@ -118,6 +113,28 @@ impl Trial {
         kernel.arm(self.deadline, self.fallback);
         Ok(())
     }
+
+    /// Once the change is in force: what it comes back to judges anew the connections that the change has judged. A
+    /// judgement of a later generation stands, so that of the return is later still.
+    pub(super) fn prepare_return(
+        &self,
+        kernel: &mut Kernel,
+        before: &State,
+        next: &State,
+    ) -> Result<(), Error> {
+        let mut rows = before.interfaces().clone();
+        let generation = return_generation(next.generation());
+        let changed =
+            returned(&mut rows, before.policy(), (next.interfaces(), next.generation()), generation);
+        grace_period();
+        kernel.set_rows(Control::half(self.fallback), changed.iter().map(|name| &rows[name]))
+    }
+}
+
+/// The generation of what comes back when the change of `generation` is taken back. A chain of roots may have run ahead of
+/// that one.
+fn return_generation(generation: u32) -> u32 {
+    generation.wrapping_add(1 + MAX_ROOT_CHAIN as u32)
 }
 
 fn sites(state: &State, alive: &BTreeSet<u32>) -> BTreeSet<Site> {
@@ -156,20 +173,19 @@ pub(super) fn standing(kernel: &mut Kernel, store: &Store) -> Result<Standing, E
     Ok(Standing::Returned)
 }
 
-/// Makes lasting what the kernel side did at the deadline. The state before the change goes on under a generation that
-/// no connection has yet, so that those admitted meanwhile are judged again.
-fn settle(kernel: &mut Kernel, store: &Store) -> Result<(), Error> {
+/// Makes lasting what the kernel side did at the deadline: the state before the change goes on under a generation of its
+/// own.
+pub(super) fn settle(kernel: &mut Kernel, store: &Store) -> Result<(), Error> {
     let Control { word, fallback, .. } = kernel.control();
-    let kept = Control::generation(fallback);
+    let [rejected, kept] = [word, fallback].map(Control::generation);
     grace_period();
     kernel.repair_members(kept)?;
-    // A chain of roots may have run ahead of the generation.
-    let generation = Control::generation(word).wrapping_add(1 + MAX_ROOT_CHAIN as u32);
+    let generation = return_generation(rejected);
     let moved = store.trial().moved;
     let history = store.history(kept).returned(&moved, |at| kernel.rule_counter(at))?;
     store.save_history(generation, &history)?;
-    if let Some(saved) = store.state(kept) {
-        store.save_state(generation, &saved.in_generation(generation))?;
+    if let (Some(saved), Some(rejected)) = (store.state(kept), store.state(rejected)) {
+        store.save_state(generation, &saved.returned_from(&rejected, generation))?;
     }
     kernel.switch(generation, Control::half(fallback));
     // Who has read the word before must not find the deadline gone.
@@ -180,134 +196,6 @@ fn settle(kernel: &mut Kernel, store: &Store) -> Result<(), Error> {
     Ok(())
 }
 
-fn too_late() -> Error {
+pub(super) fn too_late() -> Error {
     Error::InUse("not confirmed in time: what was in force before has come back".to_owned())
-}
-
-impl Writer {
-    /// Fails while a change waits for its confirmation.
-    pub(super) fn check_idle(&self) -> Result<(), Error> {
-        let Standing::OnTrial(_) = self.standing else { return Ok(()) };
-        let kernel = &self.loaded.kernel;
-        let pending = Pending::of(&kernel.control(), &kernel.clock()?);
-        Err(pending.map_or_else(too_late, |pending| pending.refusal()))
-    }
-
-    /// Makes the change that waits for its confirmation lasting; tells its generation.
-    pub fn confirm(&mut self) -> Result<u32, Error> {
-        let Trial { deadline, fallback, .. } = match &self.standing {
-            Standing::OnTrial(trial) => trial.clone(),
-            Standing::Returned => return Err(too_late()),
-            Standing::Idle => return Err(Error::InUse("nothing waits for a confirmation".to_owned())),
-        };
-        self.loaded.kernel.disarm();
-        if self.loaded.kernel.now()?.0 >= deadline {
-            self.loaded.kernel.arm(deadline, fallback);
-            self.give_up()?;
-            return Err(too_late());
-        }
-        self.standing = Standing::Idle;
-        grace_period();
-        let generation = self.loaded.state.generation();
-        self.loaded.kernel.repair_members(generation)?;
-        self.sync_hooks(&interfaces::list()?)?;
-        self.forget_before(Control::generation(fallback))?;
-        self.store.remove_trial();
-        self.store.remove_others(generation);
-        Ok(generation)
-    }
-
-    /// What `generation`, in force before, leaves behind: devices that are not bound any more, and its policy.
-    fn forget_before(&mut self, generation: u32) -> Result<(), Error> {
-        let Some(before) = self.store.state(generation) else { return Ok(()) };
-        let bound = self.loaded.state.save().devices();
-        let unused: Vec<u32> = before.devices().difference(&bound).copied().collect();
-        self.loaded.kernel.forget_devices(&unused)?;
-        if !inherit::same_file(before.policy(), self.loaded.state.policy()) {
-            self.store.keep_as_previous(generation)?;
-        }
-        Ok(())
-    }
-
-    /// Returns to what was in force before the change on trial.
-    pub(super) fn give_up(&mut self) -> Result<(), Error> {
-        let Standing::OnTrial(Trial { fallback, .. }) =
-            std::mem::replace(&mut self.standing, Standing::Returned)
-        else {
-            return Ok(());
-        };
-        // The first tick there is.
-        self.loaded.kernel.arm(1, fallback);
-        if Control::generation(fallback) == 0 {
-            return clear(&self.place, &self.store);
-        }
-        settle(&mut self.loaded.kernel, &self.store)?;
-        let generation = self.loaded.kernel.generation()?;
-        if let Some(state) = read_state(&self.loaded.kernel, &self.store, generation)? {
-            self.loaded.state = state;
-        }
-        self.loaded.history = self.store.history(generation);
-        self.complete_return();
-        Ok(())
-    }
-
-    /// After a return: binds the devices that there are now and takes programs off those that are not bound.
-    pub(super) fn complete_return(&mut self) {
-        let policy = Arc::clone(self.loaded.state.policy());
-        let changed = interfaces::list().and_then(|devices| self.change(&policy, &devices, None));
-        match changed {
-            Ok(outcome) => self.store.remove_others(outcome.generation),
-            Err(error) => log::warn!("the policy in force could not be completed: {error}"),
-        }
-    }
-
-    /// Returns to the policy before: that before the change on trial, else that before the last change of the policy
-    /// file. `None`: nothing is loaded any more.
-    pub fn rollback(&mut self) -> Result<Option<Outcome>, Error> {
-        match self.standing {
-            Standing::OnTrial(_) => {
-                let is_first = Control::generation(self.loaded.kernel.control().fallback) == 0;
-                self.give_up()?;
-                Ok((!is_first).then(|| self.outcome()))
-            }
-            Standing::Returned => Ok(Some(self.outcome())),
-            Standing::Idle => self.apply_previous().map(Some),
-        }
-    }
-
-    fn outcome(&self) -> Outcome {
-        let state = &self.loaded.state;
-        Outcome {
-            generation: state.generation(),
-            is_changed: true,
-            interfaces: state.interfaces().keys().cloned().collect(),
-            ..Outcome::default()
-        }
-    }
-
-    fn apply_previous(&mut self) -> Result<Outcome, Error> {
-        let Some(previous) = self.store.previous() else {
-            return Err(Error::InUse("there is no policy before to return to".to_owned()));
-        };
-        let mut policy = Policy::clone(previous.policy());
-        policy.interfaces.retain(|entry| !entry.attached);
-        inherit::inherit(&mut policy, self.loaded.state.policy(), &interfaces::list()?);
-        let outcome = self.apply(&Arc::new(policy))?;
-        self.store.forget_previous()?;
-        Ok(outcome)
-    }
-
-    /// Waits until the change on trial is confirmed, or taken back: then false.
-    pub fn wait_for_confirmation(options: &super::Options, generation: u32) -> Result<bool, Error> {
-        const PAUSE: Duration = Duration::from_millis(100);
-        loop {
-            match Loaded::open(options) {
-                Ok(loaded) if loaded.state.generation() != generation => return Ok(false),
-                Ok(loaded) if loaded.kernel.control().deadline == 0 => return Ok(true),
-                Ok(_) => std::thread::sleep(PAUSE),
-                Err(Error::NotLoaded) => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-    }
 }

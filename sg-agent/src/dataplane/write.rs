@@ -23,7 +23,7 @@ use super::{
     error::{Attempt as _, Error},
     kernel::Kernel,
 };
-use crate::compile::{Plan, counters::CounterRange};
+use crate::compile::{Plan, counters::CounterRange, state::Bound};
 
 /// A device in the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +78,19 @@ impl Kernel {
             self.maps.directory.set(first + slot, row, 0).attempt(|| "writing the directory".to_owned())?;
         }
         Ok(())
+    }
+
+    /// Writes the directory entries of `bound` in a half that nobody is judged by.
+    pub(super) fn set_rows<'a>(
+        &mut self,
+        half: u32,
+        mut bound: impl Iterator<Item = &'a Bound>,
+    ) -> Result<(), Error> {
+        let first = half * self.control().interfaces;
+        bound.try_for_each(|bound| {
+            let written = self.maps.directory.set(first + bound.slot, bound.row, 0);
+            written.attempt(|| "writing the directory".to_owned())
+        })
     }
 
     /// Waits until nobody is judged by the policy before, then removes what only that used. `unused` are device

@@ -1,12 +1,12 @@
 //! One change of policy, whole: from the lock to the last hook.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    Loaded, bind, environment,
+    Loaded, environment,
     error::Error,
-    history::{History, Renewal},
-    hooks::{check_hooks, linked, remove_clsact},
+    history::History,
+    hooks::{check_hooks, remove_clsact},
     inherit,
     interfaces::{self, Device},
     kernel::Kernel,
@@ -15,11 +15,11 @@ use super::{
     place::{Options, Place},
     read_state,
     store::{Hooks, Lock, Store},
-    trial::{self, Standing, Trial},
+    trial::{self, Standing},
     write::grace_period,
 };
 use crate::{
-    compile::{self, Plan, State},
+    compile::State,
     policy::{Policy, model::Settings},
 };
 
@@ -32,13 +32,13 @@ pub struct Writer {
     pub(super) hooks: Hooks,
     /// What waits for its confirmation, or did when this was opened.
     pub(super) standing: Standing,
-    origin: Origin,
+    pub(super) origin: Origin,
     _lock: Lock,
 }
 
 /// What the tables were when they were opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     /// Made just now.
     New,
     /// In force.
@@ -151,112 +151,6 @@ impl Writer {
             Err(error) => log::error!("the policy before could not be brought back whole: {error}"),
         }
     }
-
-    pub(super) fn change(
-        &mut self,
-        policy: &Arc<Policy>,
-        devices: &[Device],
-        within: Option<Duration>,
-    ) -> Result<Outcome, Error> {
-        let is_changed = self.bring(policy, devices, within)?;
-        let hooks_changed = self.sync_hooks(devices)?;
-        Ok(Outcome {
-            generation: self.loaded.state.generation(),
-            is_changed,
-            interfaces: self.loaded.state.interfaces().keys().cloned().collect(),
-            missing: bind::missing(policy, devices),
-            hooks_changed,
-            forgotten: Vec::new(),
-            confirm_within: within,
-        })
-    }
-
-    /// Makes `policy` the one that packets are judged by; false if it was.
-    fn bring(
-        &mut self,
-        policy: &Arc<Policy>,
-        devices: &[Device],
-        within: Option<Duration>,
-    ) -> Result<bool, Error> {
-        let linked = linked(&self.place)?;
-        let bindings = bind::bindings(policy, devices, &self.loaded.state, &linked);
-        let clock = self.loaded.kernel.clock()?;
-        let (mut plan, mut next) = compile::plan(&self.loaded.state, policy, &bindings, &clock)?;
-        if self.origin == Origin::Lost {
-            self.loaded.kernel.inherit_members(&mut plan)?;
-        }
-        if plan.is_empty() && within.is_none() {
-            self.rename(next)?;
-            return Ok(false);
-        }
-        // A change that is on trial has a generation of its own to be told by, even if nothing but words change.
-        next.enter(plan.generation);
-        let deadline = within.map(|within| clock.now_tick + clock.ticks(within));
-        let trial =
-            deadline.map(|deadline| Trial::new(&self.loaded, &next, devices, deadline)).transpose()?;
-        self.write(&plan, &next, trial.as_ref())?;
-        self.loaded.kernel.switch_to(&plan);
-        self.follow(&plan, next, clock.now_tick, trial)?;
-        Ok(true)
-    }
-
-    /// Puts everything in its place that is not seen before the switch.
-    fn write(&mut self, plan: &Plan, next: &State, trial: Option<&Trial>) -> Result<(), Error> {
-        let Self { loaded: Loaded { kernel, state, .. }, store, .. } = self;
-        for slot in newcomers(state, next) {
-            kernel.zero_stats(slot)?;
-        }
-        store.save_state(plan.generation, &next.save())?;
-        let written = kernel.prepare(plan).and_then(|()| match trial {
-            Some(trial) => trial.arm(kernel, store, &plan.counter_moves),
-            None => Ok(()),
-        });
-        written.inspect_err(|_| store.remove_others(state.generation()))
-    }
-
-    /// What is to be done once `next` is in force.
-    fn follow(&mut self, plan: &Plan, next: State, tick: u64, trial: Option<Trial>) -> Result<(), Error> {
-        let Self { loaded, store, .. } = self;
-        let before = std::mem::replace(&mut loaded.state, next);
-        if trial.is_none() {
-            loaded.kernel.retire(plan, &unused(&before, &loaded.state))?;
-        }
-        let renewal = Renewal { zeroed: &plan.counters_to_zero, moved: &plan.counter_moves, tick };
-        let history = loaded.history.after(renewal, |at| loaded.rule_counter(at))?;
-        store.save_history(plan.generation, &history)?;
-        loaded.history = history;
-        if let Some(trial) = trial {
-            self.standing = Standing::OnTrial(trial);
-        }
-        Ok(())
-    }
-
-    /// After a change that lasts: the policy file in force before it is what a rollback returns to.
-    fn conclude(&self, before: &State) -> Result<(), Error> {
-        let (was, is) = (before.generation(), self.loaded.state.generation());
-        if self.origin == Origin::Known
-            && was != is
-            && !inherit::same_file(before.policy(), self.loaded.state.policy())
-        {
-            self.store.keep_as_previous(was)?;
-        }
-        self.store.remove_others(is);
-        Ok(())
-    }
-
-    /// Descriptions change, and groups that nobody is bound to: nothing that the kernel is told.
-    fn rename(&mut self, next: State) -> Result<(), Error> {
-        let (before, policy) = (self.loaded.state.policy(), next.policy());
-        if before == policy {
-            return Ok(());
-        }
-        if !inherit::same_file(before, policy) {
-            self.store.keep_as_previous(next.generation())?;
-        }
-        self.store.save_state(next.generation(), &next.save())?;
-        self.loaded.state = next;
-        Ok(())
-    }
 }
 
 /// Detaches everything and removes every pin and file; false if there was nothing.
@@ -335,19 +229,4 @@ pub(super) fn check_sizes(existing: &Sizes, wanted: &Sizes) -> Result<(), Error>
         Some(((setting, existing), (_, wanted))) => Err(Error::OtherSize { setting, wanted, existing }),
         None => Ok(()),
     }
-}
-
-/// Slots whose interface is another than before.
-fn newcomers(before: &State, next: &State) -> Vec<u32> {
-    let had = |name: &str, slot| before.interfaces().get(name).is_some_and(|bound| bound.slot == slot);
-    let bound = next.interfaces().iter();
-    bound.filter(|(name, bound)| !had(name, bound.slot)).map(|(_, bound)| bound.slot).collect()
-}
-
-/// Device indexes that were bound and are not.
-pub(super) fn unused(before: &State, next: &State) -> Vec<u32> {
-    let indexes = |state: &State| -> BTreeSet<u32> {
-        state.interfaces().values().map(|bound| bound.row.ifindex).collect()
-    };
-    indexes(before).difference(&indexes(next)).copied().collect()
 }
