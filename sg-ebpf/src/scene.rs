@@ -111,39 +111,52 @@ fn slot(ifindex: u32) -> u32 {
     unsafe { IFINDEX_HIGH.get(ifindex) }.copied().unwrap_or(0)
 }
 
-/// The control word that packets are judged by at tick `now`, read once and whole.
+/// The control word that packets are judged by now, read once and whole.
 #[inline(always)]
-fn word(control: &Control, now: u64) -> u64 {
+fn word(control: &Control) -> u64 {
     // SAFETY: a reference is valid for reads; volatile so that each is one load, at this moment.
     let load = |word: &u64| unsafe { (&raw const *word).read_volatile() };
     let word = load(&control.word);
     let deadline = load(&control.deadline);
-    if deadline != 0 && now >= deadline { load(&control.fallback) } else { word }
+    // The clock is read here and again for the packet: kept, it takes a place on the stack ("combined stack size of 4
+    // calls is 528. Too large").
+    if deadline != 0 && now(control) >= deadline { load(&control.fallback) } else { word }
 }
 
-/// Why there is no scene for a packet: the slot that accounts for it, and the reason why it is dropped, if it is.
-pub type Absent = (u32, Option<Reason>);
+/// Whether packets on an interface that is not bound pass, because a policy that may come into force by itself binds it.
+// Not part of `Scene::set`, where it takes a place on the stack of every packet ("combined stack size of 4 calls is 528.
+// Too large").
+#[inline(never)]
+pub fn is_unfiltered(ifindex: u32) -> bool {
+    let Some(control) = control() else { return false };
+    let slot = slot(ifindex);
+    if slot == 0 || slot >= control.interfaces {
+        return false;
+    }
+    let half = Control::half(word(control));
+    let Some(iface) = DIRECTORY.get(half * control.interfaces + slot) else { return false };
+    iface.flags & flag::UNFILTERED != 0 && iface.ifindex == ifindex
+}
 
 impl Scene {
     /// Sets the scene for a packet on `ifindex`.
     #[inline(always)]
-    pub fn set(ifindex: u32, hook: Hook, manner: Manner) -> Result<Self, Absent> {
-        let control = control().ok_or((0, Some(Reason::Internal)))?;
-        let now = now(control);
-        let word = word(control, now);
+    pub fn set(ifindex: u32, hook: Hook, manner: Manner) -> Result<Self, (u32, Reason)> {
+        let control = control().ok_or((0, Reason::Internal))?;
+        let word = word(control);
         let half = Control::half(word);
         let slot = slot(ifindex);
         if slot == 0 || slot >= control.interfaces {
-            return Err((0, Some(Reason::NoPolicy)));
+            return Err((0, Reason::NoPolicy));
         }
-        let iface = DIRECTORY.get(half * control.interfaces + slot).ok_or((0, Some(Reason::Internal)))?;
+        let iface = DIRECTORY.get(half * control.interfaces + slot).ok_or((0, Reason::Internal))?;
         if iface.flags & flag::BOUND == 0 || iface.ifindex != ifindex {
-            let passes = iface.flags & flag::UNFILTERED != 0 && iface.ifindex == ifindex;
-            return Err((slot, if passes { None } else { Some(Reason::NoPolicy) }));
+            return Err((slot, Reason::NoPolicy));
         }
-        let settings = SETTINGS.get(half).ok_or((slot, Some(Reason::Internal)))?;
+        let settings = SETTINGS.get(half).ok_or((slot, Reason::Internal))?;
         let guest = iface.flags & flag::GUEST != 0;
         let direction = if guest == (hook == Hook::Receive) { EGRESS } else { INGRESS };
+        let now = now(control);
         let generation = Control::generation(word);
         Ok(Self {
             control,

@@ -64,7 +64,10 @@ impl Pending {
 impl Pending {
     /// The error of who wants another change.
     pub(super) fn refusal(&self) -> Error {
-        Error::InUse(format!("the change before {self}: `sg-agent confirm` or `sg-agent rollback` first"))
+        Error::InUse(format!(
+            "a change waits for its confirmation, {} s left: `sg-agent confirm` or `sg-agent rollback` first",
+            self.seconds_left
+        ))
     }
 }
 
