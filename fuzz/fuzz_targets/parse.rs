@@ -1,10 +1,13 @@
-//! `cargo +nightly fuzz run parse`: whatever the bytes, the parser keeps its promise on both roles.
+//! Whatever the bytes, the parser keeps its promise on both roles, and reads what the model reads.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sg_ebpf::parse::invariants::check;
+use sg_ebpf::parse::invariants;
+use sg_fuzz::agreement;
 
 fuzz_target!(|frame: &[u8]| {
-    let _ = check(frame, true);
-    let _ = check(frame, false);
+    for guest in [true, false] {
+        let _ = invariants::check(frame, guest);
+        agreement::check(frame, guest);
+    }
 });

@@ -5,5 +5,6 @@ pub mod cli;
 pub mod compile;
 pub mod dataplane;
 pub mod explain;
+pub mod import;
 pub mod observe;
 pub mod policy;

@@ -114,3 +114,37 @@ fn the_services_are_listed() {
             .any(|row| row["name"] == "dns" && row["matches"] == serde_json::json!(["tcp/53", "udp/53"]))
     );
 }
+
+#[test]
+fn colours_are_a_choice() {
+    let file = "tests/diagnostics/E-PORT.yaml";
+    let said = |arguments: &[&str]| sg_agent(&[&["check", file], arguments].concat()).stderr;
+    assert!(said(&["--color", "always"]).contains(&0x1b));
+    assert!(!said(&["--color", "never"]).contains(&0x1b) && !said(&[]).contains(&0x1b));
+}
+
+/// `script` gives the command a terminal.
+#[test]
+fn a_terminal_gets_colours_unless_it_does_not_want_them() {
+    let command = format!("{} check tests/diagnostics/E-PORT.yaml", env!("CARGO_BIN_EXE_sg-agent"));
+    let said = |variable: (&str, &str)| {
+        let mut script = Command::new("script");
+        script.args(["-qec", &command, "/dev/null"]).env_remove("NO_COLOR").env("TERM", "xterm");
+        script.env(variable.0, variable.1).output().expect("script (util-linux) is there").stdout
+    };
+    assert!(said(("NO_COLOR", "")).contains(&0x1b), "an empty NO_COLOR says nothing");
+    assert!(!said(("NO_COLOR", "1")).contains(&0x1b));
+    assert!(!said(("TERM", "dumb")).contains(&0x1b));
+}
+
+/// Y27: aliases that would expand to 10^9 values, within 200 MB of addresses.
+#[test]
+fn aliases_do_not_take_the_memory() {
+    let command = format!(
+        "ulimit -v 200000; exec {} check tests/diagnostics/E-ALIAS.yaml",
+        env!("CARGO_BIN_EXE_sg-agent")
+    );
+    let output = Command::new("sh").args(["-c", &command]).output().expect("a shell");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("E-ALIAS"));
+}

@@ -7,6 +7,7 @@ use sg_agent::policy::{self, Diagnostic};
 /// One fault: what it is, the file, the code, the line, and a word that message or advice must have.
 type Case = (&'static str, &'static str, &'static str, u32, &'static str);
 
+/// Y01, Y02, Y03, Y04, Y05, Y06, Y27, Y30, Y34
 const DOCUMENT: &[Case] = &[
     ("empty file", "", "E-EMPTY", 1, "version: 1"),
     ("only comments", "# a\n\n# b\n", "E-EMPTY", 1, "version: 1"),
@@ -27,6 +28,7 @@ const DOCUMENT: &[Case] = &[
     ("NUL", "version: 1\n# \0\n", "E-CONTROL", 2, "U+0000"),
 ];
 
+/// Y08, Y09, Y10, Y25, Y26
 const NAMES: &[Case] = &[
     ("interface without name", "version: 1\ninterfaces:\n  - role: guest\n", "E-KEY-MISSING", 3, "name"),
     (
@@ -65,6 +67,7 @@ const NAMES: &[Case] = &[
     ),
 ];
 
+/// Y32, Y33
 const SETTINGS: &[Case] = &[
     ("timeout 0", "version: 1\nsettings: {timeouts: {icmp: 0s}}\n", "E-DURATION", 2, "1s"),
     ("negative timeout", "version: 1\nsettings: {timeouts: {icmp: -1s}}\n", "E-DURATION", 2, "-1s"),
@@ -89,6 +92,7 @@ const SETTINGS: &[Case] = &[
     ("limit", "version: 1\nsettings: {limits: {interfaces: 65536}}\n", "E-RANGE", 2, "65535"),
 ];
 
+/// Y11, Y19, Y21, Y25, Y31
 const INTERFACES: &[Case] = &[
     (
         "MAC of six words",
@@ -137,7 +141,8 @@ const INTERFACES: &[Case] = &[
     ),
 ];
 
-/// Rules; the file around them puts them on line 5.
+/// Rules; the file around them puts them on line 5. Y07, Y11, Y12, Y13, Y14, Y15, Y16, Y17, Y18, Y19, Y20, Y21, Y22, Y23,
+/// Y24, Y26
 const RULES: &[(&str, &str, &str, &str)] = &[
     ("unknown key", "direction: ingress, prots: tcp", "E-KEY-UNKNOWN", "`protocol`"),
     ("direction", "direction: inbound2", "E-CHOICE", "`ingress`"),
@@ -237,6 +242,7 @@ fn all_faults_come_at_once() {
     assert!(loaded.diagnostics.is_sorted_by_key(|one| one.span.line), "they come in the order of the file");
 }
 
+/// Y34
 #[test]
 fn every_cut_of_the_example_is_refused_or_warned_about() {
     let example = include_str!("../../rules.example.yaml");

@@ -233,3 +233,80 @@ fn a_rule_that_expires_covers_only_what_ends_before() {
     assert!(codes(&text("")).is_empty());
     assert_eq!(codes(&text(", expires: 2998-01-01T00:00:00Z")), ["W-SHADOWED"]);
 }
+
+#[test]
+fn quotas_are_100_groups_and_50_rules() {
+    let groups = |count: usize| (0..count).map(|n| format!("  g{n}: {{}}\n")).collect::<String>();
+    let rules = |count: usize| "      - {direction: ingress, service: https}\n".repeat(count);
+    let with_groups = |count| format!("version: 1\nsecurity_groups:\n{}", groups(count));
+    let with_rules = |count| format!("version: 1\nsecurity_groups:\n  web:\n    rules:\n{}", rules(count));
+    for (fits, exceeds) in [(with_groups(100), with_groups(101)), (with_rules(50), with_rules(51))] {
+        assert!(policy::parse_str(&fits, "x").policy.is_some());
+        let loaded = policy::parse_str(&exceeds, "x");
+        let codes: Vec<&str> = loaded.diagnostics.iter().map(|one| one.code.as_str()).collect();
+        assert_eq!(codes, ["E-QUOTA"]);
+    }
+}
+
+#[test]
+fn a_protocol_is_the_same_by_name_and_by_number() {
+    for (name, number) in [
+        ("tcp", 6),
+        ("udp", 17),
+        ("icmp", 1),
+        ("icmpv6", 58),
+        ("gre", 47),
+        ("sctp", 132),
+        ("esp", 50),
+        ("ah", 51),
+    ] {
+        let one =
+            |text: &str| rules(&format!("      - {{direction: ingress, protocol: {text}}}\n")).remove(0);
+        assert_eq!(one(name), one(&number.to_string()), "{name}");
+    }
+    let found = rules(
+        "      - {direction: ingress, protocol: 132, ports: 7}\n      - {direction: ingress, protocol: 0}\n      - {direction: ingress, protocol: 255}\n",
+    );
+    assert_eq!(found[0].matches, ports(132, 7, 7));
+    assert_eq!((&found[1].matches, &found[2].matches), (&Match::Protocol(0), &Match::Protocol(255)));
+}
+
+#[test]
+fn ports_reach_from_0_to_65535() {
+    let found = rules(
+        "      - {direction: ingress, protocol: tcp, ports: 0}\n      - {direction: ingress, protocol: tcp, ports: 0-65535}\n      - {direction: ingress, protocol: tcp, ports: [65535]}\n",
+    );
+    let of = |at: usize| &found[at].matches;
+    assert_eq!([of(0), of(1), of(2)], [&ports(6, 0, 0), &ports(6, 0, 65_535), &ports(6, 65_535, 65_535)]);
+}
+
+#[test]
+fn an_ethertype_narrows_what_the_remote_leaves_open() {
+    let found = rules(
+        "      - {direction: ingress, ethertype: ipv6}\n      - {direction: ingress, service: ping, ethertype: ipv4}\n      - {direction: ingress, ethertype: ipv4, remote: 'group:web'}\n",
+    );
+    let families: Vec<[bool; 2]> = found.iter().map(|rule| rule.families).collect();
+    assert_eq!(families, [[false, true], [true, false], [true, false]]);
+}
+
+#[test]
+fn a_deny_before_it_shuts_what_a_rule_opens() {
+    let text = |deny: &str| {
+        format!(
+            "version: 1\nsecurity_groups:\n  web:\n    template: web-server\n    rules:\n      - {{direction: ingress, action: deny, {deny}}}\n"
+        )
+    };
+    assert_eq!(codes(&text("service: telnet")), ["W-OPEN-ADMIN", "W-OPEN-ADMIN"], "SSH and RDP");
+    assert_eq!(codes(&text("protocol: tcp, ports: [22, 3389]")), [""; 0]);
+}
+
+#[test]
+fn mail_that_another_group_opens_is_no_mistake() {
+    let text = |more: &str| {
+        format!(
+            "version: 1\nsecurity_groups:\n  rule: {{rules: [{{direction: egress, service: smtp}}]}}\n  switch: {{allow_smtp: true{more}}}\ninterfaces: [{{name: a, groups: [rule, switch]}}]\n"
+        )
+    };
+    assert_eq!(codes(&text("")), [""; 0]);
+    assert_eq!(codes(&text(", audit: true")), ["W-SMTP"], "an audit group opens nothing");
+}

@@ -11,6 +11,8 @@ use crate::control::Timeouts;
 mod automaton;
 mod life;
 #[cfg(test)]
+mod proofs;
+#[cfg(test)]
 mod properties;
 
 pub use automaton::{Step, TcpFlags, after, opening, timeout};

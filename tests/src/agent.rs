@@ -11,9 +11,10 @@ use std::{
 };
 
 use serde::de::DeserializeOwned;
+use sg_agent::dataplane::Options;
 use tempfile::TempDir;
 
-use crate::netns::Netns;
+use crate::{counters::Counters, netns::Netns};
 pub use json::{
     DirectionCounts, End, Explained, InterfaceCounts, InterfaceStatus, RuleHits, Stats, Status, TableStatus,
     Tracked,
@@ -156,12 +157,27 @@ impl Agent {
     /// connection table as it was.
     #[track_caller]
     pub fn expect_drop(&self, interface: &str, direction: &'static str, reason: &str, work: impl FnOnce()) {
-        let entries = self.status().conntrack.entries;
-        let drops = self.drops_during(work);
+        let counters = self.counters();
+        let before = counters.read();
+        work();
+        let after = counters.read();
         let expected =
             Drops { interface: interface.to_owned(), direction, reason: reason.to_owned(), count: 1 };
-        assert_eq!(drops, [expected]);
-        assert_eq!(self.status().conntrack.entries, entries, "a dropped packet made an entry");
+        assert_eq!(after.drops_since(&before), [expected]);
+        assert!(after.adds_no_entry_to(&before), "a dropped packet made an entry: {before:?}, {after:?}");
+    }
+
+    /// What the dataplane counts, under the policy in force.
+    ///
+    /// # Panics
+    /// If none is.
+    #[track_caller]
+    pub fn counters(&self) -> Counters {
+        Counters::open(&self.host, &self.options())
+    }
+
+    fn options(&self) -> Options {
+        Options { bpffs: "/sys/fs/bpf".into(), state_dir: self.state_dir() }
     }
 }
 

@@ -54,31 +54,57 @@ impl Tap {
     /// If the kernel does not take the frame for another reason.
     #[track_caller]
     pub fn send(&self, frame: &[u8]) -> bool {
-        match self.socket.send(frame) {
-            Ok(_) => true,
+        match self.try_send(frame) {
+            Ok(()) => true,
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => false,
             Err(error) => panic!("{} bytes on {}: {error}", frame.len(), self.device),
         }
+    }
+
+    /// Transmits a frame on the device.
+    ///
+    /// # Errors
+    /// The kernel's, if it does not take the frame.
+    pub fn try_send(&self, frame: &[u8]) -> std::io::Result<()> {
+        self.socket.send(frame).map(|_| ())
     }
 
     /// The next frame with `mark` in it that is seen on the device, in either direction, within `patience`.
     pub fn receive(&self, mark: [u8; 8], patience: Duration) -> Option<Vec<u8>> {
         let end = Instant::now() + patience;
         loop {
-            let left = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-            self.socket.set_read_timeout(Some(left)).expect("a time limit");
-            let mut frame = vec![0; 1 << 17];
-            match (&self.socket).read(&mut frame) {
-                Ok(length) => frame.truncate(length),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                    continue;
-                }
-                Err(error) => panic!("receiving on {}: {error}", self.device),
-            }
+            let frame = self.next(end.checked_duration_since(Instant::now())?)?;
             if frame.windows(mark.len()).any(|window| window == mark) {
                 return Some(frame);
             }
         }
+    }
+
+    /// The next frame that is seen on the device, in either direction, within `patience`.
+    pub fn next(&self, patience: Duration) -> Option<Vec<u8>> {
+        let end = Instant::now() + patience;
+        loop {
+            let left = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            // A limit that rounds down to no microseconds would be none.
+            let limit = left.max(Duration::from_millis(1));
+            self.socket.set_read_timeout(Some(limit)).expect("a time limit");
+            let mut frame = vec![0; 1 << 17];
+            match (&self.socket).read(&mut frame) {
+                Ok(length) => {
+                    frame.truncate(length);
+                    return Some(frame);
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) => panic!("receiving on {}: {error}", self.device),
+            }
+        }
+    }
+
+    /// Forgets what has been seen so far.
+    pub fn drain(&self) {
+        self.socket.set_nonblocking(true).expect("a socket that does not block");
+        while (&self.socket).read(&mut [0; 1]).is_ok() {}
+        self.socket.set_nonblocking(false).expect("a socket that blocks");
     }
 
     /// Whether a packet from `source` to `target` has been seen on the device since the last look. It takes no

@@ -9,34 +9,50 @@
 //!
 //! | module | is |
 //! |---|---|
+//! | [`nft`] | nftables rule sets |
 //! | [`netns`] | network namespaces, and how to be in one |
 //! | [`topology`] | a host with guests and an outside client |
 //! | [`packets`] | frames, also impossible ones |
+//! | [`guide`] | the examples of the guide for operators |
 //! | [`inject`] | sending frames and seeing what comes out |
+//! | [`tun`] | the guest's end of a tap |
+//! | [`port`] | a filtered port of every kind, on a bridge |
 //! | [`traffic`] | real sockets |
 //! | [`agent`] | the `sg-agent` binary and its JSON |
 //! | [`oracle`] | what the policy says, rule by rule |
 //! | [`model`] | what the specification says happens, packet by packet |
 //! | [`random`] | policies and packets from a seed |
 //! | [`sequence`] | sequences of packets, clock steps and policies |
+//! | [`replay`] | captures through the loaded programs and the model |
 //! | [`progrun`] | frames through the loaded programs |
+//! | [`counters`] | what the dataplane counts, before and after a packet |
+//! | [`life`] | a connection's life, packet by packet, through the loaded programs |
 //! | [`clock`] | the dataplane's clock, moved |
 //! | [`interrupt`] | Ctrl-C, so that nothing stays behind |
 //! | [`wire`] | packets through a host to a guest and back |
+//! | [`twin`] | sg beside Linux's own firewall |
 //! | [`mod@bench`] | how fast the loaded programs are |
 
 pub mod agent;
 pub mod bench;
 pub mod clock;
+pub mod counters;
+pub mod guide;
 pub mod inject;
 pub mod interrupt;
+pub mod life;
 pub mod model;
 pub mod netns;
+pub mod nft;
 pub mod oracle;
 pub mod packets;
+pub mod port;
 pub mod progrun;
 pub mod random;
+pub mod replay;
 pub mod sequence;
 pub mod topology;
 pub mod traffic;
+pub mod tun;
+pub mod twin;
 pub mod wire;

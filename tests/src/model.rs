@@ -2,7 +2,8 @@
 //! of sequences.
 //!
 //! Written from the specification alone, and slow: entries in a map, every rule asked in order ([`crate::oracle`]), a
-//! clock that is a number. It takes packets that are already parsed ([`Packet`]), so malformed ones are not its matter.
+//! clock that is a number. It takes packets that are already parsed ([`Packet`]), or frames ([`Model::judge_frame`]),
+//! which it reads with a parser of its own.
 //!
 //! Where the specification leaves room, this is what was decided:
 //!
@@ -18,7 +19,10 @@
 mod automaton;
 mod guard;
 mod packet;
+pub mod read;
 mod standing;
+#[cfg(test)]
+mod steps;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,6 +39,7 @@ use sg_common::verdict::{Reason, Stage};
 pub use automaton::{Entry, State};
 pub use packet::{Content, Packet, Part, Quoted};
 
+use read::{Frame, Place};
 use standing::Standing;
 
 use crate::{
@@ -100,6 +105,11 @@ impl Model {
         self.datagrams.retain(|_, ends| *ends > now);
     }
 
+    /// How long it takes each connection and fragmented datagram to end.
+    pub fn ends(&self) -> impl Iterator<Item = Duration> {
+        self.connections().map(|(.., left)| left).chain(self.datagrams())
+    }
+
     /// Live connections and how long each lives on. Those that were cut and have not noticed are not among them.
     pub fn connections(&self) -> impl Iterator<Item = (&Key, &Entry, Duration)> {
         let standing = self.entries.iter().filter(|(_, entry)| !entry.is_cleared);
@@ -130,6 +140,23 @@ impl Model {
             Part::Whole => self.track(&interface, packet),
             Part::First(id) => self.first_fragment(&interface, packet, id),
             Part::Later(id) => self.later_fragment(&interface, packet, id),
+        }
+    }
+
+    /// What happens to a frame, whatever its bytes.
+    ///
+    /// # Panics
+    /// If the policy does not bind its interface by name.
+    #[track_caller]
+    pub fn judge_frame(&mut self, interface: &str, direction: Direction, frame: &[u8]) -> Verdict {
+        let named = |one: &&Interface| one.name == interface;
+        let bound = self.policy.interfaces.iter().find(named).expect("an interface of the policy");
+        match read::read(frame, Place { interface, role: bound.role, direction }) {
+            Err(reason) => Verdict::Drop(reason),
+            Ok(Frame::Other) => Verdict::Pass(Stage::Infrastructure),
+            Ok(Frame::Arp(arp)) => guard::arp(bound, direction, &arp),
+            Ok(Frame::Ip { packet, is_sound: false }) => guard::unsound(bound, &packet),
+            Ok(Frame::Ip { packet, is_sound: true }) => self.judge(&packet),
         }
     }
 

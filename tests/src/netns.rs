@@ -42,14 +42,18 @@ impl Netns {
     pub fn with_devices(names: &[&str]) -> Self {
         let namespace = Self::new();
         namespace.sysctl("ipv6/conf/default/disable_ipv6", "1");
-        for name in names {
-            namespace.ip(&format!(
-                "link add {name} arp off type veth peer name {name}x
-                 link set {name}x arp off up
-                 link set {name} up"
-            ));
-        }
+        names.iter().for_each(|name| namespace.add_device(name));
         namespace
+    }
+
+    /// Adds a device like those of [`Self::with_devices`].
+    #[track_caller]
+    pub fn add_device(&self, name: &str) {
+        self.ip(&format!(
+            "link add {name} arp off type veth peer name {name}x
+             link set {name}x arp off up
+             link set {name} up"
+        ));
     }
 
     /// Runs `work` in a thread of its own inside the namespace. Sockets that it opens stay in the namespace wherever

@@ -151,7 +151,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// The bound groups: those named, else the default group, if there is one.
-    fn groups_of(&self, interface: &Interface) -> Vec<&'a Group> {
+    pub(crate) fn groups_of(&self, interface: &Interface) -> Vec<&'a Group> {
         let default = std::slice::from_ref(&self.policy.settings.default_group);
         let names = if interface.groups.is_empty() { default } else { &interface.groups };
         names.iter().filter_map(|name| self.policy.groups.get(name)).collect()
@@ -194,7 +194,7 @@ impl<'a> Oracle<'a> {
 }
 
 /// Smallest priority first; inside one priority deny before allow; then as written.
-fn in_order<'a>(groups: &[&'a Group], direction: Direction) -> Vec<(&'a Group, &'a Rule)> {
+pub(crate) fn in_order<'a>(groups: &[&'a Group], direction: Direction) -> Vec<(&'a Group, &'a Rule)> {
     let every = groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (*group, rule)));
     let mut rules: Vec<_> = every.filter(|(_, rule)| rule.direction == direction).collect();
     rules.sort_by_key(|(_, rule)| (rule.priority, rule.action == Action::Allow));

@@ -9,6 +9,7 @@ mod ip;
 mod numbers;
 mod transport;
 
+pub(crate) use checksum::checksum;
 pub use ethernet::{Ethernet, Mac, arp};
 pub(crate) use ip::octets;
 pub use ip::{Ip, padding};
@@ -19,7 +20,7 @@ pub use transport::{Transport, query};
 mod tests {
     use std::net::IpAddr;
 
-    use super::{checksum::checksum, *};
+    use super::*;
 
     fn address(text: &str) -> IpAddr {
         text.parse().expect("an address")

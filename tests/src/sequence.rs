@@ -16,9 +16,10 @@ use std::time::Duration;
 
 pub use frame::frame;
 pub use generate::{Shape, generate};
-pub use host::Host;
+pub use host::{Host, Timed};
 pub use policy::MAC;
-pub use shrink::shrink;
+pub(crate) use policy::{PEERS, PORTS, group, list};
+pub use shrink::{shrink, shrink_list};
 pub use text::step;
 
 use crate::model::Packet;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -164,7 +164,13 @@ impl Connection {
         let done = set.and_then(|()| {
             thread::scope(|scope| {
                 let sender = scope.spawn(|| there.write_all(&sent));
-                here.read_exact(&mut back)?;
+                let read = here.read_exact(&mut back);
+                if read.is_err() {
+                    // Sender and server may be stuck: the one is to stop, the other to see a reset when this is closed.
+                    SockRef::from(here).set_linger(Some(Duration::ZERO))?;
+                    here.shutdown(Shutdown::Both)?;
+                }
+                read?;
                 sender.join().unwrap_or_else(|_| Err(ErrorKind::Other.into()))
             })
         });

@@ -131,8 +131,14 @@ impl Wire {
     #[track_caller]
     pub fn is_kept_out(&self, reason: &str, ip: &Ip, transport: &Transport) {
         let (datagram, mark) = marked(ip, transport);
+        self.stays_out(reason, &datagram, mark);
+    }
+
+    /// The same for `datagram`. `mark` is some eight bytes of it.
+    #[track_caller]
+    pub fn stays_out(&self, reason: &str, datagram: &[u8], mark: [u8; 8]) {
         self.agent.expect_drop(PORT, "ingress", reason, || {
-            assert!(!self.get_in(&datagram, mark, false), "the packet was to be kept out");
+            assert!(!self.get_in(datagram, mark, false), "the packet was to be kept out");
         });
     }
 
@@ -140,8 +146,14 @@ impl Wire {
     #[track_caller]
     pub fn is_kept_in(&self, reason: &str, ip: &Ip, transport: &Transport) {
         let (datagram, mark) = marked(ip, transport);
+        self.stays_in(reason, &datagram, mark);
+    }
+
+    /// The same for `datagram`. `mark` is some eight bytes of it.
+    #[track_caller]
+    pub fn stays_in(&self, reason: &str, datagram: &[u8], mark: [u8; 8]) {
         self.agent.expect_drop(PORT, "egress", reason, || {
-            assert!(!self.get_out(&datagram, mark, false), "the packet was to be kept in");
+            assert!(!self.get_out(datagram, mark, false), "the packet was to be kept in");
         });
     }
 

@@ -216,6 +216,7 @@ fn members(host: &Netns) -> Vec<MemberKey> {
         .collect()
 }
 
+/// C12
 #[test]
 fn other_sizes_are_refused_while_something_is_loaded() {
     let scene = Scene::new();

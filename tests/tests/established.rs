@@ -37,6 +37,7 @@ fn open(wire: &Wire, family: Family) {
     wire.enters(&family.inward(), &to_guest(ACK));
 }
 
+/// T01, T14, T16
 #[test]
 fn a_tcp_connection_from_outside() {
     Wire::for_both(POLICY, |wire, family| {
@@ -62,6 +63,7 @@ fn a_tcp_connection_from_outside() {
     });
 }
 
+/// T38
 #[test]
 fn a_tcp_connection_from_inside() {
     Wire::for_both(POLICY, |wire, family| {
@@ -75,6 +77,7 @@ fn a_tcp_connection_from_inside() {
     });
 }
 
+/// T32
 #[test]
 fn an_idle_connection_lives_ten_minutes() {
     let wire = Wire::new(POLICY);
@@ -86,6 +89,7 @@ fn an_idle_connection_lives_ten_minutes() {
     wire.is_kept_in("default", &Family::V4.outward(), &to_peer(ACK));
 }
 
+/// T09
 #[test]
 fn an_unanswered_syn_is_forgotten_after_half_a_minute() {
     let wire = Wire::new(POLICY);
@@ -94,6 +98,7 @@ fn an_unanswered_syn_is_forgotten_after_half_a_minute() {
     wire.is_kept_in("default", &Family::V6.outward(), &to_peer(SYN | ACK));
 }
 
+/// T19, T20
 #[test]
 fn a_reset_shortens_the_timer_and_traffic_restores_it() {
     Wire::for_both(POLICY, |wire, family| {
@@ -105,6 +110,7 @@ fn a_reset_shortens_the_timer_and_traffic_restores_it() {
     });
 }
 
+/// T28
 #[test]
 fn a_syn_against_the_grain_of_an_entry_is_judged() {
     let wire = Wire::new(POLICY);
@@ -115,6 +121,7 @@ fn a_syn_against_the_grain_of_an_entry_is_judged() {
     wire.enters(&Family::V4.inward(), &to_guest(ACK));
 }
 
+/// T24
 #[test]
 fn a_closing_connection_makes_room_for_the_next_on_its_ports() {
     let wire = Wire::new(POLICY);
@@ -125,6 +132,7 @@ fn a_closing_connection_makes_room_for_the_next_on_its_ports() {
     assert_eq!(wire.entry(), ("established".to_owned(), 600));
 }
 
+/// T12
 #[test]
 fn both_sides_may_open_at_once() {
     let wire = Wire::new(
@@ -145,6 +153,7 @@ security_groups:
     assert_eq!(wire.entry(), ("established".to_owned(), 600));
 }
 
+/// U01, U05
 #[test]
 fn a_datagram_is_answered() {
     Wire::for_both(POLICY, |wire, family| {
@@ -162,6 +171,7 @@ fn a_datagram_is_answered() {
     });
 }
 
+/// U04, U06
 #[test]
 fn a_stream_one_way_never_becomes_two_way() {
     let wire = Wire::new(POLICY);
@@ -175,6 +185,7 @@ fn a_stream_one_way_never_becomes_two_way() {
     assert_eq!(wire.entry().1, 180);
 }
 
+/// X01, X09
 #[test]
 fn a_protocol_without_ports_is_tracked_by_addresses() {
     Wire::for_both(POLICY, |wire, family| {
@@ -201,4 +212,17 @@ security_groups:
     wire.enters(&Family::V4.inward(), &Transport::udp(40_000, 5353));
     assert_eq!(wire.agent.status().conntrack.entries, 0);
     wire.is_kept_in("default", &Family::V4.outward(), &Transport::udp(5353, 40_000));
+}
+
+/// What Linux's connection tracking calls invalid: an ACK or a FIN before the answer, a SYN+ACK of the side that opened.
+#[test]
+fn a_segment_out_of_turn_is_the_receivers_business() {
+    Wire::for_both(POLICY, |wire, family| {
+        wire.enters(&family.inward(), &to_guest(SYN));
+        wire.enters(&family.inward(), &to_guest(ACK));
+        wire.enters(&family.inward(), &to_guest(SYN | ACK));
+        wire.leaves(&family.outward(), &to_peer(SYN | ACK));
+        wire.enters(&family.inward(), &to_guest(SYN | ACK));
+        assert_eq!(wire.agent.status().conntrack.entries, 1);
+    });
 }

@@ -3,7 +3,7 @@
 use sg_tests::{
     inject::mark,
     packets::{Ip, Transport},
-    wire::Wire,
+    wire::{Family, Wire},
 };
 
 const POLICY: &str = "
@@ -27,6 +27,7 @@ fn pieces(ip: &Ip, port: u16) -> Vec<(Vec<u8>, [u8; 8])> {
     ip.fragments(&Transport::udp(40_000, port).payload(&payload), 800).into_iter().zip(marks).collect()
 }
 
+/// F01, F14
 #[test]
 fn later_fragments_follow_an_allowed_first() {
     Wire::for_both(POLICY, |wire, family| {
@@ -36,28 +37,30 @@ fn later_fragments_follow_an_allowed_first() {
     });
 }
 
+/// F02
 #[test]
 fn later_fragments_follow_a_dropped_first() {
     Wire::for_both(POLICY, |wire, family| {
         // Nothing is remembered of what was dropped: each piece is judged by itself.
         for (piece, mark) in pieces(&Ip { id: 77, ..family.inward() }, 9) {
-            wire.agent
-                .expect_drop("tap0", "ingress", "default", || assert!(!wire.get_in(&piece, mark, false)));
+            wire.stays_out("default", &piece, mark);
         }
     });
 }
 
+/// F03, F23, A3
 #[test]
 fn a_later_fragment_without_a_first_needs_a_rule_without_ports() {
     Wire::for_both(POLICY, |wire, family| {
         let ip = Ip { id: 78, ..family.inward() };
         let (piece, udp) = pieces(&ip, 5353).remove(1);
-        assert!(!wire.get_in(&piece, udp, false));
+        wire.stays_out("default", &piece, udp);
         let gre = mark();
         assert!(wire.get_in(&ip.fragment(47, 800, false, &gre), gre, true));
     });
 }
 
+/// F08, A2
 #[test]
 fn a_second_first_fragment_is_dropped() {
     Wire::for_both(POLICY, |wire, family| {
@@ -65,11 +68,11 @@ fn a_second_first_fragment_is_dropped() {
         let (first, seen) = pieces(&ip, 5353).remove(0);
         assert!(wire.get_in(&first, seen, true));
         let (again, unseen) = pieces(&ip, 9).remove(0);
-        wire.agent
-            .expect_drop("tap0", "ingress", "bad-fragment", || assert!(!wire.get_in(&again, unseen, false)));
+        wire.stays_out("bad-fragment", &again, unseen);
     });
 }
 
+/// F10
 #[test]
 fn a_first_fragment_is_remembered_for_half_a_minute() {
     Wire::for_both(POLICY, |wire, family| {
@@ -79,10 +82,11 @@ fn a_first_fragment_is_remembered_for_half_a_minute() {
         clock.advance_seconds(29);
         assert!(wire.get_in(&pieces[1].0, pieces[1].1, true));
         clock.advance_seconds(2);
-        assert!(!wire.get_in(&pieces[2].0, pieces[2].1, false));
+        wire.stays_out("default", &pieces[2].0, pieces[2].1);
     });
 }
 
+/// F12, A4
 #[test]
 fn the_same_identification_from_somebody_else_is_another_datagram() {
     Wire::for_both(POLICY, |wire, family| {
@@ -90,6 +94,29 @@ fn the_same_identification_from_somebody_else_is_another_datagram() {
         assert!(wire.get_in(&first, seen, true));
         let stranger = Ip { id: 81, ..Ip::new(family.router(), family.guest()) };
         let (later, unseen) = pieces(&stranger, 5353).remove(1);
-        assert!(!wire.get_in(&later, unseen, false));
+        wire.stays_out("default", &later, unseen);
+    });
+}
+
+/// Errors fit the smallest MTU, so nobody has to remember the first fragment of one.
+#[test]
+fn an_error_in_fragments_is_about_what_its_first_quotes() {
+    Wire::for_both(POLICY, |wire, family| {
+        wire.enters(&family.inward(), &Transport::udp(40_000, 5353));
+        let quoted = family.inward().carry(&Transport::udp(40_000, 5353).payload(&[0; 16]));
+        let error = match family {
+            Family::V4 => Transport::icmp(3, 3, [0; 4]),
+            Family::V6 => Transport::icmpv6(1, 4, [0; 4]),
+        };
+        // The first fragment has the whole quote and a mark, the second another mark.
+        let (first, second) = (mark(), mark());
+        let filling = vec![0; quoted.len().next_multiple_of(8) - quoted.len()];
+        let error = error.payload(&[&quoted[..], &filling, &first, &second].concat());
+        let size = error.bytes.len() - second.len();
+        let pieces = Ip { id: 82, ..family.outward() }.fragments(&error, size);
+        assert!(wire.get_out(&pieces[0], first, true));
+        wire.agent.expect_drop("tap0", "egress", "default", || {
+            assert!(!wire.get_out(&pieces[1], second, false));
+        });
     });
 }

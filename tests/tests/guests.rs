@@ -26,6 +26,7 @@ interfaces:
 const OUT: &str = "{direction: egress, protocol: tcp, ports: 80}";
 const IN: &str = "{direction: ingress, protocol: tcp, ports: 80}";
 
+/// T39: both guests' rules must agree.
 #[test]
 fn a_packet_leaves_one_guest_and_enters_the_other() {
     let net = Topology::new(&[
@@ -47,6 +48,7 @@ fn a_packet_leaves_one_guest_and_enters_the_other() {
     }
 }
 
+/// T39, C23
 #[test]
 fn each_guest_has_its_own_entry() {
     let net = Topology::new(&[
@@ -67,7 +69,7 @@ fn each_guest_has_its_own_entry() {
     assert!(entries[0].is_between(held.local(), target) && entries[1].is_between(target, held.local()));
 }
 
-/// Segments larger than the wire's, with checksums that nobody has computed yet, and frames of several buffers.
+/// P19, P37, P39: segments larger than the wire's, with checksums that nobody has computed yet, and frames of several buffers.
 #[test]
 fn a_large_transfer_arrives_as_it_was_sent() {
     for mtu in [1500, 9000] {

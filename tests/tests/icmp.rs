@@ -36,6 +36,7 @@ fn query(family: Family, port: u16) -> Vec<u8> {
     family.outward().carry(&Transport::udp(port, 53))
 }
 
+/// I01, I02, I03, I22
 #[test]
 fn a_reply_needs_its_own_request() {
     Wire::for_both(POLICY, |wire, family| {
@@ -50,6 +51,7 @@ fn a_reply_needs_its_own_request() {
     });
 }
 
+/// I04, A17
 #[test]
 fn a_request_never_rides_on_a_replys_entry() {
     Wire::for_both(POLICY, |wire, family| {
@@ -59,6 +61,7 @@ fn a_request_never_rides_on_a_replys_entry() {
     });
 }
 
+/// I03
 #[test]
 fn a_reply_is_never_new() {
     let wire = Wire::new(
@@ -75,6 +78,7 @@ security_groups:
     }
 }
 
+/// I06, I08, I09, I20, I21
 #[test]
 fn errors_about_a_connection_pass_from_any_router() {
     Wire::for_both(POLICY, |wire, family| {
@@ -88,6 +92,7 @@ fn errors_about_a_connection_pass_from_any_router() {
     });
 }
 
+/// I07, A16
 #[test]
 fn errors_about_nothing_are_dropped() {
     Wire::for_both(POLICY, |wire, family| {
@@ -98,6 +103,7 @@ fn errors_about_nothing_are_dropped() {
     });
 }
 
+/// I13, I17, I18, I19
 #[test]
 fn an_error_goes_to_the_sender_of_what_it_quotes() {
     Wire::for_both(POLICY, |wire, family| {
@@ -112,6 +118,7 @@ fn an_error_goes_to_the_sender_of_what_it_quotes() {
     });
 }
 
+/// I16
 #[test]
 fn an_error_neither_makes_nor_refreshes_an_entry() {
     Wire::for_both(POLICY, |wire, family| {
@@ -129,6 +136,7 @@ fn an_error_neither_makes_nor_refreshes_an_entry() {
     });
 }
 
+/// I11, I12
 #[test]
 fn a_quote_may_be_cut_after_eight_bytes_and_have_options() {
     let wire = Wire::new(POLICY);
@@ -141,5 +149,53 @@ fn a_quote_may_be_cut_after_eight_bytes_and_have_options() {
     let message = error(Family::V4, kind, cut);
     let datagram = Family::V4.inward().carry(&message);
     let mark = datagram[datagram.len() - 8..].try_into().expect("eight bytes");
-    wire.agent.expect_drop("tap0", "ingress", "default", || assert!(!wire.get_in(&datagram, mark, false)));
+    wire.stays_out("default", &datagram, mark);
+}
+
+/// Everybody may send ICMP to the guest, which may send nothing.
+const OPEN: &str = "
+security_groups:
+  guest:
+    default_policy: {ingress: deny, egress: deny}
+    rules:
+      - {direction: ingress, protocol: icmp}
+      - {direction: ingress, protocol: icmpv6}
+";
+
+fn message(family: Family, kind: u8, code: u8) -> Transport {
+    error(family, (kind, code, [0, 7, 0, 1]), &[0; 16])
+}
+
+#[test]
+fn other_icmp_is_for_the_rules_alone() {
+    Wire::for_both(OPEN, |wire, family| {
+        let pairs = if family == Family::V4 { [(30, 31), (42, 43)] } else { [(139, 140), (200, 201)] };
+        for (request, reply) in pairs {
+            wire.enters(&family.inward(), &message(family, request, 0));
+            wire.is_kept_in("default", &family.outward(), &message(family, reply, 0));
+        }
+        assert_eq!(wire.agent.status().conntrack.entries, 0);
+    });
+}
+
+#[test]
+fn only_code_0_asks_or_answers() {
+    Wire::for_both(OPEN, |wire, family| {
+        let (request, reply) = if family == Family::V4 { (8, 0) } else { (128, 129) };
+        wire.enters(&family.inward(), &message(family, request, 1));
+        assert_eq!(wire.agent.status().conntrack.entries, 0);
+        wire.is_kept_in("default", &family.outward(), &message(family, reply, 1));
+        wire.enters(&family.inward(), &message(family, reply, 1));
+        wire.is_kept_out("no-connection", &family.inward(), &message(family, reply, 0));
+    });
+}
+
+#[test]
+fn an_error_about_nothing_is_for_the_rules() {
+    Wire::for_both(OPEN, |wire, family| {
+        for kind in errors(family) {
+            wire.enters(&family.inward(), &error(family, kind, &query(family, 40_000)));
+        }
+        assert_eq!(wire.agent.status().conntrack.entries, 0);
+    });
 }

@@ -16,6 +16,7 @@ security_groups:
     rules: [{direction: ingress, protocol: tcp, ports: 80}, {direction: ingress, protocol: udp, ports: 53}]
 ";
 
+/// C01, C02
 #[test]
 fn an_interface_that_used_up_its_share_keeps_what_it_has() {
     let wire = Wire::new(POLICY);
@@ -36,6 +37,7 @@ fn an_interface_that_used_up_its_share_keeps_what_it_has() {
     wire.leaves(&outward, &Transport::tcp(80, 40_000, ACK));
 }
 
+/// T36, A18
 #[test]
 fn a_flood_of_denied_packets_leaves_nothing() {
     let wire = Wire::new(POLICY);

@@ -7,12 +7,16 @@
 
 pub mod bench;
 pub mod build;
+pub mod catalogue;
 pub mod ci;
 pub mod demo;
 pub mod exec;
+pub mod fuzz;
+pub mod mutants;
 pub mod place;
 pub mod privilege;
 pub mod probe;
+pub mod replay;
 pub mod setup;
 pub mod summary;
 pub mod test;

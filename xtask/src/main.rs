@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, ci, demo, setup, test};
+use xtask::{bench, build, catalogue, ci, demo, fuzz, mutants, replay, setup, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Set-up, build, test, bench and demo of the workspace")]
@@ -20,12 +20,20 @@ enum Verb {
     Build(build::Options),
     /// Set up, build, and run every test
     Test(test::Options),
+    /// Write the page that says which test shows which scenario
+    Catalogue(catalogue::Options),
     /// Run what CI runs: formatting, lints, build, tests
     Ci(ci::Options),
     /// Show the firewall at work on namespaces of this machine
     Demo(demo::Options),
     /// Measure the dataplane on this machine
     Bench(bench::Options),
+    /// Run libFuzzer on the parser and on the reader of policy files
+    Fuzz(fuzz::Options),
+    /// Break a copy of the source in known ways, and see a test turn red on each
+    Mutants(mutants::Options),
+    /// Replay captures through the loaded programs and the model of the specification
+    Replay(replay::Options),
 }
 
 fn main() -> ExitCode {
@@ -33,8 +41,12 @@ fn main() -> ExitCode {
         Verb::Setup(options) => setup::run(&options).map(|_| ExitCode::SUCCESS),
         Verb::Build(options) => build::run(&options).map(|()| ExitCode::SUCCESS),
         Verb::Test(options) => test::run(&options),
+        Verb::Catalogue(options) => catalogue::run(&options).map(|()| ExitCode::SUCCESS),
         Verb::Ci(options) => ci::run(&options),
         Verb::Demo(options) => demo::run(&options).map(|never| match never {}),
+        Verb::Fuzz(options) => fuzz::run(&options),
+        Verb::Mutants(options) => mutants::run(&options),
+        Verb::Replay(options) => replay::run(&options).map(|never| match never {}),
         Verb::Bench(options) => bench::run(&options).map(|never| match never {}),
     };
     outcome.unwrap_or_else(|error| {

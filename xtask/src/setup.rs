@@ -25,6 +25,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("ip", "iproute2", "makes the network namespaces and links of tests and demo"),
     ("tc", "iproute2", "attaches where the kernel has no TCX"),
     ("nft", "nftables", "the firewall that the bench compares with"),
+    ("c++", "g++", "builds libFuzzer"),
     ("mount", "mount", "mounts the BPF file system where it is not"),
 ];
 

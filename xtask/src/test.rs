@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     build,
     exec::{cargo, exec_watched, output},
+    fuzz, mutants,
     place::workspace,
     privilege::Privilege,
     probe, setup,
@@ -71,16 +72,27 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     };
     let mut total = Summary::default();
     for stage in stages(nextest(), options.pure) {
-        total += run_stage(&stage, options, agent.as_deref()).unwrap_or_else(|error| {
-            eprintln!("{}: {error:#}", stage.name);
-            Summary { passed: 0, failed: 1 }
-        });
+        total += counted(stage.name, run_stage(&stage, options, agent.as_deref()));
+    }
+    if !options.pure && options.filter.is_none() {
+        eprintln!("== fuzz targets, briefly");
+        total += counted("fuzz targets", fuzz::briefly());
+        eprintln!("== mutants, the quick ones");
+        total += counted("mutants", mutants::judge(&mutants::Options::quick()));
     }
     if total == Summary::default() {
         eprintln!("no test ran");
     }
     println!("{total}");
     Ok(if total.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What could not be started counts as a failure.
+fn counted(name: &str, outcome: Result<Summary>) -> Summary {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("{name}: {error:#}");
+        Summary { passed: 0, failed: 1 }
+    })
 }
 
 fn stages(nextest: bool, pure: bool) -> Vec<Stage> {
@@ -144,7 +156,7 @@ fn arguments<'a>(stage: &Stage, options: &'a Options) -> Vec<&'a str> {
 }
 
 /// Lets cargo build as this user but start the test programs as root.
-fn as_root(command: &mut Command) -> Result<()> {
+pub(crate) fn as_root(command: &mut Command) -> Result<()> {
     match Privilege::probe() {
         Privilege::Root => {}
         Privilege::Sudo => {

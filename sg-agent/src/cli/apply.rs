@@ -1,14 +1,14 @@
 //! `sg-agent apply FILE`.
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::dry_run::Forecast;
+use super::{colour::Colour, dry_run::Forecast, missing};
 use crate::{
-    dataplane::{Error, Options, Outcome, Writer, bind, environment, interfaces, preview::preview},
+    dataplane::{Error, Options, Outcome, Writer, environment, interfaces, preview::preview},
     observe::{parse, time},
-    policy::{self, Loaded as File, Policy, Positions, code::Code, diagnostic::Diagnostic, render, suggest},
+    policy::{self, Loaded as File, Policy, Positions, render},
 };
 
 /// Load a policy file into the kernel and return when it is in force
@@ -31,6 +31,8 @@ pub struct Apply {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    colour: Colour,
 }
 
 #[derive(Serialize)]
@@ -48,9 +50,9 @@ impl Apply {
         let mut file = policy::load(&self.file);
         // Who may not apply is told that first.
         if !self.allow_missing && environment::check().is_ok() {
-            refuse_missing(&mut file)?;
+            missing::refuse(&mut file, &interfaces::list()?);
         }
-        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colour = self.colour.on_stderr();
         super::print_error(&render::human(&file.diagnostics, &file.sources, colour))?;
         let Some(policy) = file.policy.take().map(Arc::new) else {
             let name = render::printable(&self.file.display().to_string());
@@ -126,34 +128,6 @@ fn trial_time(text: &str) -> Result<Duration, String> {
     let time = parse::duration(text)?;
     let fits = !time.is_zero() && time <= LONGEST;
     fits.then_some(time).ok_or_else(|| "write a time from `1s` to `1d`".to_owned())
-}
-
-/// A policy that names an interface which is not there is faulty for `apply`: a misspelt name would leave a guest
-/// without its filter.
-fn refuse_missing(file: &mut File) -> Result<(), Error> {
-    let Some(policy) = &file.policy else { return Ok(()) };
-    let devices = interfaces::list()?;
-    let names = || devices.iter().map(|device| device.name.as_str());
-    let faults: Vec<Diagnostic> = bind::missing(policy, &devices)
-        .into_iter()
-        .map(|at| {
-            let name = &policy.interfaces[at].name;
-            let span = file.positions.interfaces.get(at).copied().unwrap_or_default();
-            let message = format!("there is no interface `{name}` on this host");
-            let mut fault = Diagnostic::new(Code::InterfaceMissing, span, message);
-            fault.help(format!(
-                "this host has {}; a pattern (`tap*`) or --allow-missing accepts interfaces that come later",
-                list(&names().map(str::to_owned).collect::<Vec<_>>())
-            ));
-            fault.suggestion = suggest::near_miss(name, names());
-            fault
-        })
-        .collect();
-    if !faults.is_empty() {
-        file.policy = None;
-        file.diagnostics.extend(faults);
-    }
-    Ok(())
 }
 
 /// The interfaces in a line, however many.

@@ -1,7 +1,8 @@
 //! `sg-agent check FILE`.
 
-use std::{collections::BTreeSet, io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
+use super::{colour::Colour, fit};
 use crate::policy::{self, Loaded, Severity, model::Group, render};
 
 /// Validate a policy file
@@ -18,6 +19,8 @@ pub struct Check {
     /// Same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
+    #[command(flatten)]
+    colour: Colour,
 }
 
 /// How findings are printed.
@@ -34,7 +37,8 @@ enum Format {
 impl Check {
     /// Prints the findings; fails when they refuse the file.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let loaded = policy::load(&self.file);
+        let mut loaded = policy::load(&self.file);
+        fit::refuse(&mut loaded);
         let ok = loaded.is_ok(self.deny_warnings);
         match if self.json { Format::Json } else { self.format } {
             Format::Human => self.human(&loaded, ok)?,
@@ -47,7 +51,7 @@ impl Check {
     }
 
     fn human(&self, loaded: &Loaded, ok: bool) -> anyhow::Result<()> {
-        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colour = self.colour.on_stderr();
         super::print_error(&render::human(&loaded.diagnostics, &loaded.sources, colour))?;
         let name = render::printable(&self.file.display().to_string());
         match (&loaded.policy, ok) {

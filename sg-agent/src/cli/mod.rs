@@ -5,13 +5,18 @@ pub mod apply;
 pub mod attach;
 pub mod check;
 pub mod clock_offset;
+pub mod colour;
 pub mod confirm;
 pub mod conntrack;
 mod difference;
 mod dry_run;
 pub mod explain;
+mod fit;
+pub mod import;
 pub mod kernel_log;
+mod missing;
 pub mod rules;
+pub mod schema;
 pub mod service;
 pub mod stats;
 pub mod status;
@@ -56,10 +61,14 @@ pub enum Command {
     Detach(attach::Detach),
     /// Ask what would become of a packet, and why
     Explain(explain::Explain),
+    /// Turn the security groups of another product into a policy file
+    Import(import::Import),
     /// Return to the policy before
     Rollback(confirm::Rollback),
     /// Show every rule in force with what it decided
     Rules(rules::Rules),
+    /// Print the JSON Schema of the policy file, for editors
+    Schema(schema::Schema),
     /// List the service presets
     Service(service::Service),
     /// Show packets and drops by interface and reason
@@ -85,8 +94,10 @@ impl Command {
             Command::Conntrack(verb) => verb.run(options),
             Command::Detach(verb) => verb.run(options),
             Command::Explain(verb) => verb.run(options),
+            Command::Import(verb) => verb.run(),
             Command::Rollback(verb) => verb.run(options),
             Command::Rules(verb) => verb.run(options),
+            Command::Schema(verb) => verb.run(),
             Command::Service(verb) => verb.run(),
             Command::Stats(verb) => verb.run(options),
             Command::Status(verb) => verb.run(options),

@@ -4,10 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
-use crate::policy::{
-    suggest,
-    validate::{self, PROTOCOLS},
-};
+use crate::policy::{language::PROTOCOLS, suggest, validate};
 
 /// A protocol by name or number.
 pub fn protocol(text: &str) -> Result<u8, String> {

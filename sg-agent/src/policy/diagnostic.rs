@@ -91,23 +91,41 @@ impl Diagnostic {
     }
 }
 
+/// Most faults that one run lists, and most warnings: a generated file with one mistake has it a million times.
+pub const MOST: usize = 10_000;
+
 /// The findings so far.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     list: Vec<Diagnostic>,
+    /// Faults and warnings, listed or not.
+    found: [usize; 2],
+    /// The last finding that is not listed.
+    unlisted: Option<Diagnostic>,
 }
 
 impl Report {
     /// Adds a finding; the result takes help and suggestion.
     pub fn push(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
-        let at = self.list.len();
-        self.list.push(Diagnostic::new(code, span, message));
-        &mut self.list[at]
+        self.add(Diagnostic::new(code, span, message))
     }
 
     /// Takes over the findings of another stage.
     pub fn extend(&mut self, other: impl IntoIterator<Item = Diagnostic>) {
-        self.list.extend(other);
+        for one in other {
+            self.add(one);
+        }
+    }
+
+    fn add(&mut self, one: Diagnostic) -> &mut Diagnostic {
+        let found = &mut self.found[one.severity() as usize];
+        *found += 1;
+        if *found > MOST {
+            return self.unlisted.insert(one);
+        }
+        let at = self.list.len();
+        self.list.push(one);
+        &mut self.list[at]
     }
 
     /// Whether a finding refuses the file.
@@ -115,10 +133,43 @@ impl Report {
         self.list.iter().any(|one| one.severity() == Severity::Error)
     }
 
-    /// The findings in file order.
+    /// The findings in file order, then how many are not listed.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
-        self.list.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
+        fn key(one: &Diagnostic) -> (FileId, bool, Span, Code, &str) {
+            (one.span.file, one.code == Code::More, one.span, one.code, &one.message)
+        }
+        self.list.sort_by(|a, b| key(a).cmp(&key(b)));
         self.list.dedup();
+        let file = self.list.last().map(|one| one.span.file).unwrap_or_default();
+        for (code, found, what) in
+            [(Code::More, self.found[0], "faults"), (Code::MoreWarnings, self.found[1], "warnings")]
+        {
+            let Some(more) = found.checked_sub(MOST).filter(|more| *more > 0) else { continue };
+            let mut rest = Diagnostic::new(code, Span::whole(file), format!("and {more} more {what}"));
+            rest.help("mend those that are listed, then run it again");
+            self.list.push(rest);
+        }
         self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_has_an_end() {
+        let mut report = Report::default();
+        for line in 1..=20_003 {
+            let span = Span { line, ..Span::default() };
+            report.push(Code::Port, span, "bad").help("good");
+            report.push(Code::Expired, span, "old");
+        }
+        assert!(report.has_errors());
+        let list = report.into_sorted();
+        assert_eq!(list.len(), 2 * MOST + 2);
+        let last: Vec<&str> = list[2 * MOST..].iter().map(|one| one.message.as_str()).collect();
+        assert_eq!(last, ["and 10003 more faults", "and 10003 more warnings"]);
+        assert_eq!((list[0].help.as_deref(), list[2 * MOST - 1].span.line), (Some("good"), MOST as u32));
     }
 }

@@ -5,9 +5,10 @@
 //! that one run reports both kinds of faults.
 
 mod bounded;
+pub(crate) mod dialect;
 mod fields;
 mod read;
-mod tree;
+pub(crate) mod tree;
 
 pub use fields::clip;
 pub use tree::Scalar;
@@ -15,6 +16,7 @@ pub use tree::Scalar;
 use super::{
     code::Code,
     diagnostic::{Report, Span},
+    language::Key,
     source::FileId,
 };
 
@@ -37,13 +39,13 @@ pub struct Document<'a> {
 #[derive(Debug, Default)]
 pub struct SettingsDoc<'a> {
     /// `timeouts:`, key and value.
-    pub timeouts: Vec<(&'static str, Scalar<'a>)>,
+    pub timeouts: Vec<(&'static Key, Scalar<'a>)>,
     /// `conntrack:`, key and value.
-    pub conntrack: Vec<(&'static str, Scalar<'a>)>,
+    pub conntrack: Vec<(&'static Key, Scalar<'a>)>,
     /// `quotas:`, key and value.
-    pub quotas: Vec<(&'static str, Scalar<'a>)>,
+    pub quotas: Vec<(&'static Key, Scalar<'a>)>,
     /// `limits:`, key and value.
-    pub limits: Vec<(&'static str, Scalar<'a>)>,
+    pub limits: Vec<(&'static Key, Scalar<'a>)>,
     /// `default_group:`.
     pub default_group: Option<Scalar<'a>>,
 }
@@ -169,7 +171,7 @@ pub struct PairDoc<'a> {
 /// Reads `text`, the content of `file`. A file that is not YAML gives an empty document with the fault.
 pub fn read(text: &str, file: FileId) -> Document<'_> {
     let mut report = Report::default();
-    let mut document = match tree::parse(text, file) {
+    let mut document = match tree::parse(text, file, dialect::Dialect::Policy) {
         Ok(Some(tree::Node::Scalar(scalar))) if scalar.is_null() => nothing(file, &mut report),
         Ok(Some(root)) => read::document(root, &mut report),
         Ok(None) => nothing(file, &mut report),

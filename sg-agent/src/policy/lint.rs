@@ -5,6 +5,7 @@
 
 mod bindings;
 mod exposure;
+mod mail;
 mod shadow;
 mod usage;
 
@@ -12,22 +13,28 @@ use std::time::SystemTime;
 
 use super::{
     code::Code,
-    diagnostic::{Diagnostic, Report},
+    diagnostic::Report,
     model::{Policy, Rule},
     validate::Positions,
 };
 
-/// What is doubtful about `policy`, at the time `now`.
-pub fn lint(policy: &Policy, positions: &Positions, now: SystemTime) -> Vec<Diagnostic> {
-    let mut report = Report::default();
+/// Reports what is doubtful about `policy`, at the time `now`.
+pub fn lint(policy: &Policy, positions: &Positions, now: SystemTime, report: &mut Report) {
     for group in policy.groups.values() {
-        expired(group.name.as_str(), &group.rules, positions, now, &mut report);
-        shadow::lint(group, positions, &mut report);
-        exposure::lint(policy, group, positions, now, &mut report);
+        expired(group.name.as_str(), &group.rules, positions, now, report);
+        let refused = shadow::lint(group, positions, report);
+        let at_work = group
+            .rules
+            .iter()
+            .enumerate()
+            .filter(|(at, rule)| !refused.contains(at) && !is_expired(rule, now));
+        for (_, rule) in at_work {
+            exposure::lint(policy, group, rule, positions, report);
+        }
+        mail::lint(policy, group, positions, report);
     }
-    usage::lint(policy, positions, &mut report);
-    bindings::lint(policy, positions, &mut report);
-    report.into_sorted()
+    usage::lint(policy, positions, report);
+    bindings::lint(policy, positions, report);
 }
 
 fn is_expired(rule: &Rule, now: SystemTime) -> bool {

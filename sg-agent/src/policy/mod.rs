@@ -6,9 +6,11 @@
 pub mod code;
 pub mod diagnostic;
 pub mod document;
+pub mod language;
 pub mod lint;
 pub mod model;
 pub mod render;
+pub mod schema;
 pub mod services;
 pub mod source;
 pub mod suggest;
@@ -72,9 +74,8 @@ fn judge(text: Arc<str>, path: &Path, file: FileId, mut sources: Sources) -> Loa
     match result {
         Err(diagnostics) => Loaded { diagnostics, sources, ..Loaded::default() },
         Ok(validate::Validated { policy, positions, warnings }) => {
-            let mut report = diagnostic::Report::default();
-            report.extend(warnings);
-            report.extend(lint::lint(&policy, &positions, SystemTime::now()));
+            let mut report = warnings;
+            lint::lint(&policy, &positions, SystemTime::now(), &mut report);
             Loaded { policy: Some(policy), diagnostics: report.into_sorted(), sources, positions }
         }
     }

@@ -79,7 +79,23 @@ fn line_starts(text: &str) -> Vec<usize> {
 
 /// The text of the file at `path`, without a byte order mark; `sources` keeps it.
 pub fn read(path: &Path, file: FileId, sources: &mut Sources) -> Result<Arc<str>, Diagnostic> {
-    let (text, fault) = match String::from_utf8(read_bytes(path, file)?) {
+    text(read_bytes(path, file)?, file, sources)
+}
+
+/// The same of standard input.
+pub fn read_stdin(file: FileId, sources: &mut Sources) -> Result<Arc<str>, Diagnostic> {
+    let name = Path::new("standard input");
+    let mut bytes = Vec::new();
+    let mut limited = io::stdin().lock().take(MAX_FILE_BYTES + 1);
+    limited.read_to_end(&mut bytes).map_err(|e| cannot_read(name, &e.to_string(), file))?;
+    match bytes.len() as u64 {
+        0..=MAX_FILE_BYTES => text(bytes, file, sources),
+        read => Err(too_large(name, read, file)),
+    }
+}
+
+fn text(bytes: Vec<u8>, file: FileId, sources: &mut Sources) -> Result<Arc<str>, Diagnostic> {
+    let (text, fault) = match String::from_utf8(bytes) {
         Ok(text) => (text, None),
         Err(e) => {
             let lossy = String::from_utf8_lossy(e.as_bytes()).into_owned();
@@ -110,12 +126,29 @@ fn read_bytes(path: &Path, file: FileId) -> Result<Vec<u8>, Diagnostic> {
         return Err(too_large(path, read, file));
     }
     let after = opened.metadata().map_err(|e| cannot_read(path, &e.to_string(), file))?;
-    let stamp = |of: &std::fs::Metadata| (of.len(), of.mtime(), of.mtime_nsec());
-    if stamp(&before) != stamp(&after) || (before.len() != read && before.len() != 0) {
+    if !is_whole(Stamp::of(&before), Stamp::of(&after), read) {
         let message = format!("`{}` changed while it was read", path.display());
         return Err(with_help(Code::FileChanged, file, message, "write a new file and rename it into place"));
     }
     Ok(bytes)
+}
+
+/// Size and time of the last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        Self { size: metadata.len(), changed: (metadata.mtime(), metadata.mtime_nsec()) }
+    }
+}
+
+/// Whether `read` bytes are one state of a file. What the kernel makes up while it is read has size 0.
+fn is_whole(before: Stamp, after: Stamp, read: u64) -> bool {
+    before == after && (before.size == read || before.size == 0)
 }
 
 /// Opens without waiting: a FIFO without a writer would block a plain open for ever.
@@ -173,4 +206,21 @@ fn with_help(code: Code, file: FileId, message: String, help: impl Into<String>)
     let mut fault = Diagnostic::new(code, Span::whole(file), message);
     fault.help(help);
     fault
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_meanwhile_is_not_whole() {
+        let stamp = |size, second| Stamp { size, changed: (second, 0) };
+        assert!(is_whole(stamp(5, 1), stamp(5, 1), 5));
+        assert!(is_whole(stamp(0, 1), stamp(0, 1), 5), "as files of /proc are");
+        for (before, after, read) in
+            [(stamp(5, 1), stamp(5, 2), 5), (stamp(5, 1), stamp(9, 1), 9), (stamp(5, 1), stamp(5, 1), 3)]
+        {
+            assert!(!is_whole(before, after, read), "{before:?} {after:?} {read}");
+        }
+    }
 }

@@ -18,14 +18,15 @@ mod settings;
 use std::collections::BTreeSet;
 
 pub use address_groups::Files;
-pub use matches::{PROTOCOLS, protocol_name};
-pub use names::is_unprintable;
+pub use matches::protocol_name;
+pub use names::{is_unprintable, name_fault};
+pub use net::parse_prefix;
 pub use positions::{GroupPositions, Positions};
 pub(super) use rules::narrowed;
 pub use scalars::seconds;
 
 use super::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Report},
     document::{Document, Scalar},
     model::Policy,
 };
@@ -38,7 +39,7 @@ pub struct Validated {
     /// Where its items stand.
     pub positions: Positions,
     /// Warnings about how it is written.
-    pub warnings: Vec<Diagnostic>,
+    pub warnings: Report,
 }
 
 /// Names that rules and interfaces may refer to, whether or not their bodies are good.
@@ -73,7 +74,7 @@ pub fn validate(mut document: Document<'_>, files: &mut Files<'_>) -> Result<Val
     if report.has_errors() {
         return Err(report.into_sorted());
     }
-    Ok(Validated { policy, positions, warnings: report.into_sorted() })
+    Ok(Validated { policy, positions, warnings: report })
 }
 
 fn texts<'a>(scalars: impl Iterator<Item = &'a Scalar<'a>>) -> BTreeSet<String> {

@@ -82,7 +82,7 @@ proptest! {
         prop_assert_eq!(place(&key.words(), seed, 1 << 16), place(&copy.words(), seed, 1 << 16));
     }
 
-    /// C13: two keys that differ in one bit share both bucket and tag no more often than chance has it.
+    /// C13, A20: two keys that differ in one bit share both bucket and tag no more often than chance has it.
     #[test]
     fn one_bit_of_the_key_changes_its_place(key: [u8; 40], seed: u64, bit in 0..320usize) {
         let mut other = key;
@@ -139,7 +139,7 @@ proptest! {
         prop_assert!(!first.same_but_expiry(second));
     }
 
-    /// C16
+    /// C16, C18
     #[test]
     fn expiry_is_exact(state in state(), expires in 1..=EXPIRES) {
         let life = live(1, state, true, expires);

@@ -5,6 +5,7 @@ use sg_common::verdict::Reason;
 use super::{invariants, parse};
 use crate::packet::{Arp, Content, Packet};
 
+mod combinations;
 mod discovery;
 mod ethernet;
 mod fragments;

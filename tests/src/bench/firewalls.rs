@@ -12,6 +12,7 @@ use super::{
 use crate::{
     agent::Agent,
     netns::Netns,
+    nft,
     topology::{Cable, Topology},
 };
 
@@ -59,8 +60,8 @@ impl Path {
         match firewall {
             Firewall::None => {}
             Firewall::Trivial => generator.swallow(&path.net.host, UPLINK)?,
-            Firewall::NftSet => path.nft(&set(policy))?,
-            Firewall::NftLinear => path.nft(&linear(policy))?,
+            Firewall::NftSet => nft::load(&path.net.host, &set(policy))?,
+            Firewall::NftLinear => nft::load(&path.net.host, &linear(policy))?,
             Firewall::Sg => {
                 let agent = Agent::new(&path.net.host);
                 agent.apply(&policy.text(UPLINK));
@@ -68,14 +69,6 @@ impl Path {
             }
         }
         Ok(path)
-    }
-
-    fn nft(&self, text: &str) -> Result<()> {
-        let file = tempfile::NamedTempFile::new().context("a temporary file")?;
-        std::fs::write(file.path(), text).context("writing a temporary file")?;
-        let output = self.net.host.output(Command::new("nft").arg("-f").arg(file.path()));
-        ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
     }
 
     /// Packets that the uplink has received, and that the downlink has transmitted.

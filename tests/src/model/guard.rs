@@ -5,13 +5,18 @@ use std::net::IpAddr;
 use sg_agent::policy::model::{Direction, Interface, LinkLocal, Role};
 use sg_common::verdict::{Reason, Stage};
 
-use super::packet::{Content, Packet, Part};
+use super::{
+    packet::{Content, Packet, Part},
+    read::Arp,
+};
 use crate::{packets::protocol, progrun::Verdict};
 
 /// The verdict, if it is given here.
 pub(super) fn judge(interface: &Interface, packet: &Packet) -> Option<Verdict> {
     if interface.role == Role::Guest && packet.direction == Direction::Egress {
-        let reason = spoofed(interface, packet).or_else(|| forbidden(packet));
+        let reason = spoofed_source(interface, packet)
+            .or_else(|| forbidden(packet))
+            .or_else(|| spoofed_target(interface, packet));
         if let Some(reason) = reason {
             return Some(Verdict::Drop(reason));
         }
@@ -23,20 +28,76 @@ pub(super) fn judge(interface: &Interface, packet: &Packet) -> Option<Verdict> {
     exempt.then_some(Verdict::Pass(Stage::Exempt))
 }
 
-fn spoofed(interface: &Interface, packet: &Packet) -> Option<Reason> {
+/// The verdict on a neighbour discovery message that no receiver would take.
+pub(super) fn unsound(interface: &Interface, packet: &Packet) -> Verdict {
+    let from_guest = interface.role == Role::Guest && packet.direction == Direction::Egress;
+    let reason =
+        from_guest.then(|| spoofed_source(interface, packet).or_else(|| forbidden(packet))).flatten();
+    Verdict::Drop(reason.unwrap_or(Reason::Malformed))
+}
+
+/// The verdict on ARP: a guest speaks for itself, or for nobody yet (a probe, RFC 5227).
+pub(super) fn arp(interface: &Interface, direction: Direction, arp: &Arp) -> Verdict {
+    let macs = match arp.sender.is_unspecified() {
+        true => Some(vec![interface.mac]),
+        false => macs(interface, arp.sender.into()),
+    };
+    let is_own = macs.is_some_and(|macs| macs.iter().any(|mac| mac.is_none_or(|mac| mac == arp.mac.0)));
+    let is_guarded = interface.role == Role::Guest && direction == Direction::Egress && interface.anti_spoof;
+    if is_guarded && !(is_own && arp.mac == arp.sender_mac) {
+        return Verdict::Drop(Reason::SpoofedArp);
+    }
+    Verdict::Pass(Stage::Infrastructure)
+}
+
+/// Loopback, multicast, limited broadcast, the unspecified address but of those who ask for one, and IPv4 mapped into
+/// IPv6.
+fn is_nobodys(packet: &Packet) -> bool {
+    match packet.source {
+        source if source.is_unspecified() => !may_have_none(packet),
+        IpAddr::V4(source) => source.is_loopback() || source.is_multicast() || source.is_broadcast(),
+        IpAddr::V6(source) => {
+            source.is_loopback() || source.is_multicast() || source.to_ipv4_mapped().is_some()
+        }
+    }
+}
+
+/// DHCP discovery, IGMP, neighbour discovery and MLD start without an address.
+fn may_have_none(packet: &Packet) -> bool {
+    packet.part == Part::Whole
+        && match packet.content {
+            Content::Ports { protocol: protocol::UDP, source: 68, destination: 67 } => {
+                packet.source.is_ipv4()
+            }
+            Content::Other(2) => packet.source.is_ipv4(),
+            Content::Neighbour { kind: 135, .. } => true,
+            Content::Icmp { kind, .. } => !packet.source.is_ipv4() && matches!(kind, 130..=133 | 135 | 143),
+            _ => false,
+        }
+}
+
+fn spoofed_source(interface: &Interface, packet: &Packet) -> Option<Reason> {
+    if is_nobodys(packet) {
+        return Some(Reason::SpoofedAddress);
+    }
     if !interface.anti_spoof {
         return None;
     }
-    let without_address = packet.source.is_unspecified() && is_infrastructure(packet);
-    let reason = match macs(interface, packet.source) {
-        _ if without_address => (!is_one_of(&[interface.mac], packet)).then_some(Reason::SpoofedMac),
+    match macs(interface, packet.source) {
+        _ if packet.source.is_unspecified() => {
+            (!is_one_of(&[interface.mac], packet)).then_some(Reason::SpoofedMac)
+        }
         None => Some(Reason::SpoofedAddress),
         Some(macs) => (!is_one_of(&macs, packet)).then_some(Reason::SpoofedMac),
-    };
-    let Content::Neighbour { kind, target } = packet.content else { return reason };
+    }
+}
+
+/// What a guest claims in neighbour discovery.
+fn spoofed_target(interface: &Interface, packet: &Packet) -> Option<Reason> {
+    let Content::Neighbour { kind, target } = packet.content else { return None };
     let claims = kind == 136 || packet.source.is_unspecified();
     let is_own = macs(interface, target).is_some_and(|macs| is_one_of(&macs, packet));
-    reason.or((claims && !is_own).then_some(Reason::SpoofedNd))
+    (interface.anti_spoof && claims && !is_own).then_some(Reason::SpoofedNd)
 }
 
 /// The MAC addresses that go with an address; `None` if it is not the guest's.

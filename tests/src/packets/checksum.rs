@@ -1,7 +1,7 @@
 //! The Internet checksum (RFC 1071).
 
 /// The checksum of `bytes`, added to `start`, with their checksum field still zero.
-pub(super) fn checksum(start: u32, bytes: &[u8]) -> u16 {
+pub(crate) fn checksum(start: u32, bytes: &[u8]) -> u16 {
     let mut total = sum(start, bytes);
     while total > 0xffff {
         total = (total & 0xffff) + (total >> 16);

@@ -10,6 +10,8 @@ pub mod protocol {
     pub const UDP: u8 = 17;
     /// GRE.
     pub const GRE: u8 = 47;
+    /// IPsec's authentication header.
+    pub const AH: u8 = 51;
     /// ICMP for IPv6.
     pub const ICMPV6: u8 = 58;
     /// SCTP.

@@ -71,26 +71,16 @@ impl Generator {
 
     /// Time until just before or just after something ends, or a while.
     fn wait(&mut self, random: &mut Rng) -> Step {
-        let mut ends: Vec<Duration> = self.model.connections().map(|(.., left)| left).collect();
-        ends.extend(self.model.datagrams());
+        let ends: Vec<Duration> = self.model.ends().collect();
         let aimed = random.choice(ends).map(|left| match one_in(random, 2) {
             true => left.saturating_sub(MARGIN),
             false => left + MARGIN,
         });
         let while_ = Duration::from_millis(random.u64(2_000..40_000));
-        let time = self.clear_of_ends(if one_in(random, 3) { while_ } else { aimed.unwrap_or(while_) });
+        let time = if one_in(random, 3) { while_ } else { aimed.unwrap_or(while_) };
+        let time = clear_of_ends(&self.model, time, MARGIN);
         self.model.wait(time);
         Step::Wait(time)
-    }
-
-    /// The time, or somewhat more, so that nothing ends within the margin of it.
-    fn clear_of_ends(&self, mut time: Duration) -> Duration {
-        let mut ends: Vec<Duration> = self.model.connections().map(|(.., left)| left).collect();
-        ends.extend(self.model.datagrams());
-        while ends.iter().any(|end| end.abs_diff(time) < MARGIN) {
-            time += MARGIN;
-        }
-        time
     }
 
     /// A packet of a flow, or near one, or a new one.
@@ -111,6 +101,15 @@ impl Generator {
         }
         packet
     }
+}
+
+/// The time, or somewhat more, so that nothing ends within `margin` of it.
+pub(super) fn clear_of_ends(model: &Model, mut time: Duration, margin: Duration) -> Duration {
+    let ends: Vec<Duration> = model.ends().collect();
+    while ends.iter().any(|end| end.abs_diff(time) < margin) {
+        time += margin;
+    }
+    time
 }
 
 /// In or out, with equal chances.

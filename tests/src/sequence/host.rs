@@ -7,13 +7,11 @@ use sg_agent::{
     observe::connection,
     policy::model::{Direction, Role},
 };
-use sg_common::{
-    stats::{DirectionStats, InterfaceStats},
-    verdict::Reason,
-};
+use sg_common::{stats::InterfaceStats, verdict::Reason};
 
-use super::{Sequence, Step, frame, policy::DEVICES};
+use super::{Sequence, Step, frame, generate::clear_of_ends, policy::DEVICES};
 use crate::{
+    counters::moved,
     model::{Model, Packet},
     netns::Netns,
     oracle,
@@ -23,6 +21,10 @@ use crate::{
 /// How far the dataplane's clock may have gone on by itself between two steps of the clock. Less than the margin that
 /// sequences keep from the end of an entry.
 const SLACK: Duration = Duration::from_millis(400);
+
+/// The same between two frames of a replay, and how far from the end of an entry they keep.
+const REPLAY_SLACK: Duration = Duration::from_millis(150);
+const REPLAY_MARGIN: Duration = Duration::from_millis(200);
 
 /// After so long nothing is remembered.
 const FOREVER: Duration = Duration::from_secs(100_000);
@@ -39,6 +41,17 @@ pub struct Host {
     text: String,
     /// Where received packets are judged.
     receive: Hook,
+}
+
+/// A frame of a replay.
+#[derive(Clone, Copy, Debug)]
+pub struct Timed<'a> {
+    /// When, since the first.
+    pub time: Duration,
+    /// Whether it goes to the protected side or comes from it.
+    pub direction: Direction,
+    /// Its bytes.
+    pub bytes: &'a [u8],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,9 +78,17 @@ impl Host {
     /// # Panics
     /// If that does not work.
     pub fn new(namespace: &Netns, state: &Path, text: &str) -> Self {
-        // Nothing but the sequences is to be counted.
+        Self::with_devices(namespace, state, text, &DEVICES.map(|(name, ..)| name))
+    }
+
+    /// The same with other devices, all of which the policy binds.
+    ///
+    /// # Panics
+    /// If that does not work.
+    pub fn with_devices(namespace: &Netns, state: &Path, text: &str, names: &[&str]) -> Self {
+        // Nothing but what is put to the programs is to be counted.
         namespace.sysctl("ipv6/conf/default/disable_ipv6", "1");
-        for (name, ..) in DEVICES {
+        for name in names {
             namespace.ip(&format!("link add {name} type veth peer name {name}x"));
             namespace.ip(&format!("link set {name} up\nlink set {name}x up"));
         }
@@ -105,6 +126,39 @@ impl Host {
             }
         }
         panic!("this machine is too slow for the clock to stand still");
+    }
+
+    /// Puts frames that go through `interface` to dataplane and model, on which no connection is known at first, each at
+    /// its time. For each the verdict, or how the two differ.
+    ///
+    /// # Panics
+    /// If the machine is too slow again and again.
+    pub fn replay(&mut self, interface: &str, frames: &[Timed<'_>]) -> Vec<Result<Verdict, String>> {
+        let outcomes = (0..TRIES).find_map(|_| self.try_replay(interface, frames));
+        outcomes.expect("a machine that is fast enough for the clock to stand still")
+    }
+
+    /// `None`: the machine was too slow.
+    fn try_replay(&mut self, interface: &str, frames: &[Timed<'_>]) -> Option<Vec<Result<Verdict, String>>> {
+        let mut model = Model::new(oracle::policy(&self.text));
+        let role = model.policy().interfaces.iter().find(|one| one.name == interface)?.role;
+        let start = self.now() + self.ticks(FOREVER);
+        let (mut time, mut outcomes) = (Duration::ZERO, Vec::new());
+        for frame in frames {
+            let gap = clear_of_ends(&model, frame.time.saturating_sub(time), REPLAY_MARGIN);
+            model.wait(gap);
+            time += gap;
+            let tick = start + self.ticks(time);
+            self.set_clock(tick);
+            let expected = model.judge_frame(interface, frame.direction, frame.bytes);
+            let transmit = (role == Role::Guest) == (frame.direction == Direction::Ingress);
+            let done = self.frame(interface, transmit, frame.direction, frame.bytes, expected);
+            outcomes.push(done.map(|()| expected));
+            if self.now().saturating_sub(tick) > self.ticks(REPLAY_SLACK) {
+                return None;
+            }
+        }
+        Some(outcomes)
     }
 
     fn attempt(&mut self, sequence: &Sequence) -> Result<(), Trouble> {
@@ -153,7 +207,11 @@ impl Host {
         Ok(())
     }
 
-    fn apply(&mut self, text: &str) {
+    /// Puts a policy in force, unless it is.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn apply(&mut self, text: &str) {
         if self.text != text {
             let policy = Arc::new(oracle::policy(text));
             self.writer.apply(&policy).unwrap_or_else(|error| panic!("{error}: {text}"));
@@ -162,23 +220,35 @@ impl Host {
     }
 
     fn packet(&mut self, model: &mut Model, packet: &Packet) -> Result<(), String> {
-        let Some(device) = self.devices.get(&packet.interface).copied() else {
-            return Err(format!("no device {}", packet.interface));
-        };
         let role =
             model.policy().interfaces.iter().find(|one| one.name == packet.interface).map(|one| one.role);
         let transmit = (role == Some(Role::Guest)) == (packet.direction == Direction::Ingress);
-        let frame = frame(packet);
         let expected = model.judge(packet);
-        let said = self.programs.verdict(device.ifindex, transmit, &frame);
+        self.frame(&packet.interface, transmit, packet.direction, &frame(packet), expected)
+    }
+
+    /// Puts a frame to the probe and to the program of its hook; an error is a verdict or a counter that is not as
+    /// `expected`.
+    fn frame(
+        &self,
+        interface: &str,
+        transmit: bool,
+        direction: Direction,
+        frame: &[u8],
+        expected: Verdict,
+    ) -> Result<(), String> {
+        let Some(device) = self.devices.get(interface).copied() else {
+            return Err(format!("no device {interface}"));
+        };
+        let said = self.programs.verdict(device.ifindex, transmit, frame);
         if said != expected && !is_found_out_later(expected) {
             return Err(format!("the model says {expected:?}, the probe {said:?}"));
         }
         let before = self.stats(device);
         let hook = if transmit { Hook::TcxEgress } else { self.receive };
-        let passes = self.programs.passes_here(hook, device.ifindex, &frame);
+        let passes = self.programs.passes_here(hook, device.ifindex, frame);
         let moved = moved(&before, &self.stats(device));
-        let direction = packet.direction as usize;
+        let direction = direction as usize;
         if passes != matches!(expected, Verdict::Pass(_)) || moved != [(direction, counter(expected), 1)] {
             return Err(format!(
                 "the model says {expected:?}, the program passes: {passes}, counts {moved:?}"
@@ -269,23 +339,6 @@ fn counter(verdict: Verdict) -> Option<Reason> {
         Verdict::Pass(_) => None,
         Verdict::Drop(reason) => Some(reason),
     }
-}
-
-/// The counters that moved: direction, counter, by how much.
-fn moved(before: &InterfaceStats, after: &InterfaceStats) -> Vec<(usize, Option<Reason>, u64)> {
-    let mut all = Vec::new();
-    for (direction, (before, after)) in before.0.iter().zip(&after.0).enumerate() {
-        let counts = |stats: &DirectionStats| {
-            let dropped = Reason::ALL.map(|reason| (Some(reason), stats.dropped[reason as usize]));
-            [(None, stats.allowed)].into_iter().chain(dropped)
-        };
-        for ((counter, before), (_, after)) in counts(before).zip(counts(after)) {
-            if after != before {
-                all.push((direction, counter, after - before));
-            }
-        }
-    }
-    all
 }
 
 fn table(model: &Model) -> Vec<(Row, Duration)> {

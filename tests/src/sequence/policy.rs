@@ -15,11 +15,11 @@ pub(super) const DEVICES: [(&str, &str, &str); 3] =
     [("dev0", "10.9.2.2", "fd02::2"), ("dev1", "10.9.2.3", "fd02::3"), ("dev2", "10.9.3.1", "fd03::1")];
 
 /// Everybody else, IPv4 and IPv6.
-pub(super) const PEERS: [(&str, &str); 3] =
+pub(crate) const PEERS: [(&str, &str); 3] =
     [("10.9.1.1", "fd01::1"), ("10.9.1.2", "fd01::2"), ("10.9.1.3", "fd01::3")];
 
 /// Destination ports that rules and packets speak of.
-pub(super) const PORTS: [u16; 6] = [22, 25, 53, 80, 443, 8080];
+pub(crate) const PORTS: [u16; 6] = [22, 25, 53, 80, 443, 8080];
 
 /// A policy. What does not come from the groups stays as it is through all policies of a sequence.
 #[derive(Clone, Debug)]
@@ -105,7 +105,8 @@ fn settings(random: &mut Rng) -> String {
     )
 }
 
-fn list(random: &mut Rng) -> &'static str {
+/// The addresses of a list that rules may name as `address-group:list`.
+pub(crate) fn list(random: &mut Rng) -> &'static str {
     one_of(random, &["", "10.9.1.1, 'fd01::1'", "10.9.1.0/30", "10.9.2.3, 'fd01::/16'"])
 }
 
@@ -116,7 +117,8 @@ fn bound(random: &mut Rng) -> Vec<usize> {
     bound
 }
 
-fn group(random: &mut Rng) -> String {
+/// A group's text, for a policy that has a group `g0` and a list `list`. No rule is of priority 1.
+pub(crate) fn group(random: &mut Rng) -> String {
     let action = |random: &mut Rng, allow: u32| if one_in(random, allow) { "allow" } else { "deny" };
     let (ingress, egress) = (action(random, 3), action(random, 2));
     let on_change = one_of(random, &["recheck", "recheck", "recheck", "clear", "keep"]);
@@ -164,7 +166,7 @@ fn rule(random: &mut Rng) -> String {
     let action = if one_in(random, 5) { ", action: deny" } else { "" };
     format!(
         "{{direction: {direction}{matches}{remote}{action}, priority: {}}}",
-        one_of(random, &[1, 1, 2, 3])
+        one_of(random, &[2, 2, 3, 4])
     )
 }
 

@@ -2,27 +2,37 @@
 
 use super::Sequence;
 
-/// Drops steps for as long as the sequence still fails; at most `tries` times.
-pub fn shrink(sequence: Sequence, mut tries: usize, mut fails: impl FnMut(&Sequence) -> bool) -> Sequence {
-    let mut steps = sequence.steps;
-    let mut size = (steps.len() / 2).max(1);
+/// Drops steps for as long as the sequence still fails; at most `tries` times. The policy at the beginning stays.
+pub fn shrink(sequence: Sequence, tries: usize, mut fails: impl FnMut(&Sequence) -> bool) -> Sequence {
+    let steps = shrink_list(sequence.steps, 1, tries, |fewer| fails(&Sequence { steps: fewer.to_vec() }));
+    Sequence { steps }
+}
+
+/// Drops items, but not the first `kept`, for as long as the list still fails; at most `tries` times.
+pub fn shrink_list<T: Clone>(
+    mut items: Vec<T>,
+    kept: usize,
+    mut tries: usize,
+    mut fails: impl FnMut(&[T]) -> bool,
+) -> Vec<T> {
+    let mut size = (items.len() / 2).max(1);
     loop {
         let mut dropped = false;
-        let mut end = steps.len();
-        // From the end, for what comes before a step often made it possible. The policy at the beginning stays.
-        while end > 1 && tries > 0 {
-            let start = end.saturating_sub(size).max(1);
-            let mut fewer = steps.clone();
+        let mut end = items.len();
+        // From the end, for what comes before an item often made it possible.
+        while end > kept && tries > 0 {
+            let start = end.saturating_sub(size).max(kept);
+            let mut fewer = items.clone();
             fewer.drain(start..end);
             tries -= 1;
-            if fails(&Sequence { steps: fewer.clone() }) {
-                steps = fewer;
+            if fails(&fewer) {
+                items = fewer;
                 dropped = true;
             }
-            end = start.min(steps.len());
+            end = start.min(items.len());
         }
         if tries == 0 || size == 1 && !dropped {
-            return Sequence { steps };
+            return items;
         }
         size = (size / 2).max(1);
     }

@@ -22,6 +22,7 @@ fn ip(source: &str, destination: &str) -> Ip {
     Ip::new(address(source), address(destination))
 }
 
+/// P29, A22, A24
 fn sources() -> Vec<Case> {
     let spoofed = dropped(Reason::SpoofedAddress);
     let case = |name: &str, source: &str, port: u16, verdict| {
@@ -60,6 +61,7 @@ fn sources() -> Vec<Case> {
     ]
 }
 
+/// N01, N02, N03, A26
 fn address_resolution() -> Vec<Case> {
     let case = |name: &str, side, source: Mac, message: Vec<u8>, verdict| {
         let frame = Ethernet::new(source, Mac::BROADCAST).frame(ethertype::ARP, &message);
@@ -124,6 +126,7 @@ fn address_resolution() -> Vec<Case> {
     ]
 }
 
+/// N05-N11, A27
 fn neighbours() -> Vec<Case> {
     let own = segments("fd02::2");
     let hop = |source: &str, destination: &str| Ip { ttl: 255, ..ip(source, destination) };
@@ -187,6 +190,7 @@ fn neighbours() -> Vec<Case> {
             dropped(Reason::Redirect),
         ),
         out("MLD report", &Ip { ttl: 1, ..ip("fe80::2", "ff02::16") }, &icmpv6(143, &[]), INFRASTRUCTURE),
+        out("IGMP report", &ip("10.9.2.2", "224.0.0.22"), &Transport::raw(2, &[0x22; 16]), INFRASTRUCTURE),
         inward("neighbour solicitation in", &Transport::neighbour(135, own)),
         inward("neighbour advertisement in", &Transport::neighbour(136, segments("fe80::1"))),
         inward("router advertisement in", &advertisement),
@@ -213,6 +217,7 @@ fn segments(text: &str) -> [u8; 16] {
     text.parse::<std::net::Ipv6Addr>().expect("an IPv6 address").octets()
 }
 
+/// D01-D07, U13, A28
 fn dhcp() -> Vec<Case> {
     let out = |name: &str, ip: &Ip, ports: (u16, u16), verdict| {
         from(name, GUEST_MAC, ip, &Transport::udp(ports.0, ports.1).payload(&[0; 64]), verdict)
@@ -228,6 +233,19 @@ fn dhcp() -> Vec<Case> {
         out("DHCPv6 solicit", &ip("fe80::2", "ff02::1:2"), (546, 547), INFRASTRUCTURE),
         out("DHCP offer from the guest", &ip("10.9.2.2", "255.255.255.255"), (67, 68), server),
         out("DHCPv6 reply from the guest", &ip("fe80::2", "fe80::9"), (547, 546), server),
+        out("DHCP client to one server", &ip("10.9.2.2", "10.9.1.2"), (68, 67), BY_RULE),
+        out(
+            "DHCP client with a neighbour's address",
+            &ip("10.9.2.3", "255.255.255.255"),
+            (68, 67),
+            dropped(Reason::SpoofedAddress),
+        ),
+        out(
+            "DHCPv6 client with a neighbour's address",
+            &ip("fd02::3", "ff02::1:2"),
+            (546, 547),
+            dropped(Reason::SpoofedAddress),
+        ),
         inward("DHCP offer", &ip("10.9.2.1", "255.255.255.255"), (67, 68)),
         inward("DHCP acknowledgement", &ip("10.9.2.1", "10.9.2.2"), (67, 68)),
         inward("DHCPv6 reply", &ip("fe80::1", "fe80::2"), (547, 546)),

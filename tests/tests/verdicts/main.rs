@@ -4,7 +4,9 @@
 //! passing frame may leave an entry behind, so every case has its own remote port.
 
 mod guards;
+mod large;
 mod malformed;
+mod ports;
 mod transport;
 
 use std::{collections::BTreeMap, net::IpAddr};

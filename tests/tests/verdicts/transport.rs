@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
+/// T02, T07, X10
 fn tcp_openings(family: (IpAddr, IpAddr)) -> Vec<Case> {
     let tcp = |port| Transport::tcp(40_000 + port % 1000, port, SYN);
     let stranger = match family.0.is_ipv4() {
@@ -43,6 +44,7 @@ fn tcp_openings(family: (IpAddr, IpAddr)) -> Vec<Case> {
     ]
 }
 
+/// T03-T07, A12
 fn tcp_flags(family: (IpAddr, IpAddr)) -> Vec<Case> {
     let no_connection = dropped(Reason::NoConnection);
     let impossible = dropped(Reason::TcpFlags);
@@ -71,6 +73,7 @@ fn tcp_flags(family: (IpAddr, IpAddr)) -> Vec<Case> {
     (0..).zip(flags).map(with).collect()
 }
 
+/// U02, U09, U11, I03, I25, X03, X05, X06, A11
 fn others(family: (IpAddr, IpAddr)) -> Vec<Case> {
     vec![
         into("UDP to an allowed port", family, &Transport::udp(43_000, 5353), BY_RULE),
@@ -104,6 +107,7 @@ fn other_icmp(like: IpAddr) -> Transport {
     }
 }
 
+/// U03, X05
 fn outbound(family: (IpAddr, IpAddr)) -> Vec<Case> {
     // Not the one whose GRE is tracked already.
     let other = match family.0.is_ipv4() {
@@ -127,7 +131,7 @@ fn outbound(family: (IpAddr, IpAddr)) -> Vec<Case> {
     ]
 }
 
-/// What stands between IP header and transport header does not hide the latter.
+/// P06-P08, P21, P22, P24-P26, A5, A7: what stands between IP header and transport header does not hide the latter.
 fn headers_between() -> Vec<Case> {
     let [(peer4, guest4), (peer6, guest6)] = families();
     let v4 = |options: &[u8]| Ip { options: options.to_vec(), ..Ip::new(peer4, guest4) };
@@ -177,6 +181,8 @@ fn headers_between() -> Vec<Case> {
             &tcp(45_009, 8080),
             dropped(Reason::RoutingHeader),
         ),
+        into_by("routing header 2", &v6(vec![routing(2)]), &tcp(45_011, 8080), BY_RULE),
+        into_by("routing header 4 before a closed port", &v6(vec![routing(4)]), &tcp(45_012, 9), BY_DEFAULT),
         into_by("no next header", &v6(vec![]), &Transport::raw(59, &[]), BY_DEFAULT),
         into_by(
             "authentication header",
@@ -194,6 +200,7 @@ fn routing(kind: u8) -> (u8, Vec<u8>) {
     (extension::ROUTING, bytes)
 }
 
+/// P31, P33: up to two tags are looked through.
 fn on_the_host() -> Vec<Case> {
     let [(peer, host), _] = families();
     let case = |name: &str, tags: &[(u16, u16)], port, verdict| {

@@ -4,6 +4,7 @@ use super::{
     super::{
         code::Code,
         diagnostic::{Report, Span},
+        language::Mapping,
         suggest,
     },
     tree::{Node, Scalar},
@@ -12,27 +13,27 @@ use super::{
 /// A mapping while it is read.
 pub struct Fields<'a> {
     span: Span,
-    what: &'static str,
+    mapping: &'static Mapping,
     entries: Vec<(Scalar<'a>, Node<'a>)>,
 }
 
 impl<'a> Fields<'a> {
-    /// The keys of `node`, which `what` names in messages. Unknown and repeated keys are reported and left out.
-    pub fn read(node: Node<'a>, what: &'static str, known: &[&str], report: &mut Report) -> Option<Self> {
-        let (span, raw) = expect_map(node, what, report)?;
-        let entries = distinct(raw, what, report);
+    /// The keys of `node`, which is a `mapping`. Unknown and repeated keys are reported and left out.
+    pub fn read(node: Node<'a>, mapping: &'static Mapping, report: &mut Report) -> Option<Self> {
+        let (span, raw) = expect_map(node, mapping.what, report)?;
+        let entries = distinct(raw, mapping.what, report);
         let present: Vec<String> = entries.iter().map(|(key, _)| key.text.to_string()).collect();
         let (good, unknown): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|(key, _)| known.contains(&&*key.text));
+            entries.into_iter().partition(|(key, _)| mapping.key(&key.text).is_some());
         for (key, _) in &unknown {
-            unknown_key(key, what, known, &present, report);
+            unknown_key(key, mapping, &present, report);
         }
-        Some(Self { span, what, entries: good })
+        Some(Self { span, mapping, entries: good })
     }
 
     /// A mapping without keys, in the place of one that could not be read.
-    pub fn empty(span: Span) -> Self {
-        Self { span, what: "", entries: Vec::new() }
+    pub fn empty(span: Span, mapping: &'static Mapping) -> Self {
+        Self { span, mapping, entries: Vec::new() }
     }
 
     /// Where the mapping starts.
@@ -42,6 +43,7 @@ impl<'a> Fields<'a> {
 
     /// The value of `key`, if it is there.
     pub fn take(&mut self, key: &str) -> Option<Node<'a>> {
+        debug_assert!(self.mapping.key(key).is_some(), "`{key}` is not in the vocabulary");
         let at = self.entries.iter().position(|(name, _)| name.text == key)?;
         Some(self.entries.swap_remove(at).1)
     }
@@ -52,12 +54,12 @@ impl<'a> Fields<'a> {
     }
 
     /// The single value of `key`, which must be there.
-    pub fn required(&mut self, key: &'static str, help: &str, report: &mut Report) -> Option<Scalar<'a>> {
+    pub fn required(&mut self, key: &'static str, report: &mut Report) -> Option<Scalar<'a>> {
         let node = self.take(key);
         if node.is_none() {
             report
-                .push(Code::KeyMissing, self.span, format!("`{key}` is missing in {}", self.what))
-                .help(help);
+                .push(Code::KeyMissing, self.span, format!("`{key}` is missing in {}", self.mapping.what))
+                .help(self.mapping.key(key).and_then(|key| key.required).unwrap_or_default());
         }
         scalar(node?, key, report)
     }
@@ -163,7 +165,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("mac_address", "mac"),
 ];
 
-fn unknown_key(key: &Scalar<'_>, what: &str, known: &[&str], present: &[String], report: &mut Report) {
+fn unknown_key(key: &Scalar<'_>, mapping: &Mapping, present: &[String], report: &mut Report) {
     if key.text == "<<" {
         report
             .push(Code::KeyUnknown, key.span, "`<<` does not merge mappings here")
@@ -171,15 +173,15 @@ fn unknown_key(key: &Scalar<'_>, what: &str, known: &[&str], present: &[String],
         return;
     }
     // Whoever has written `ports` does not mean `ports` with `prots`.
-    let free = known.iter().copied().filter(|choice| !present.iter().any(|there| there == choice));
-    let foreign = FOREIGN.iter().find(|(theirs, ours)| *theirs == key.text && known.contains(ours));
+    let free = mapping.names().filter(|choice| !present.iter().any(|there| there == choice));
+    let foreign = FOREIGN.iter().find(|(theirs, ours)| *theirs == key.text && mapping.key(ours).is_some());
     let suggestion = match foreign {
         Some((_, ours)) => Some(format!("did you mean `{ours}`?")),
         None => suggest::near_miss(&key.text, free),
     };
     report
-        .push(Code::KeyUnknown, key.span, format!("`{}` is not a key of `{what}`", clip(&key.text)))
-        .help(format!("it has {}", suggest::one_of(known.iter().copied()).replace(" or ", " and ")))
+        .push(Code::KeyUnknown, key.span, format!("`{}` is not a key of `{}`", clip(&key.text), mapping.what))
+        .help(format!("it has {}", suggest::one_of(mapping.names()).replace(" or ", " and ")))
         .suggest(suggestion);
 }
 

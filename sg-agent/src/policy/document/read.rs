@@ -1,66 +1,19 @@
-//! From the tree to the [`Document`]: one function per mapping of the language, each with its list of keys.
+//! From the tree to the [`Document`]: one function per mapping of the language.
 
 use super::{
     super::{
         code::Code,
         diagnostic::{Report, Span},
+        language::{self, Key, Mapping},
     },
     AddressGroupDoc, Document, GroupDoc, IcmpDoc, InterfaceDoc, PairDoc, RuleDoc, SettingsDoc,
     fields::{self, Fields, clip},
     tree::{Node, Scalar},
 };
 
-const DOCUMENT: &[&str] = &["version", "settings", "address_groups", "security_groups", "interfaces"];
-const SETTINGS: &[&str] = &["timeouts", "conntrack", "quotas", "limits", "default_group"];
-const TIMEOUTS: &[&str] = &["tcp_established", "tcp_fin_wait", "icmp", "bidirectional", "unidirectional"];
-const CONNTRACK: &[&str] = &["max_entries", "max_per_interface", "tcp_pickup"];
-const QUOTAS: &[&str] = &["groups", "rules_per_group"];
-const LIMITS: &[&str] = &["interfaces", "policy_bytes", "rule_counters", "members", "fragments"];
-const ADDRESS_GROUP: &[&str] = &["description", "addresses", "file"];
-const GROUP: &[&str] = &[
-    "description",
-    "stateful",
-    "default_policy",
-    "allow_smtp",
-    "on_ingress_change",
-    "audit",
-    "template",
-    "members",
-    "rules",
-];
-const DEFAULT_POLICY: &[&str] = &["ingress", "egress"];
-const RULE: &[&str] = &[
-    "description",
-    "direction",
-    "protocol",
-    "ports",
-    "icmp",
-    "service",
-    "remote",
-    "action",
-    "priority",
-    "ethertype",
-    "expires",
-];
-const ICMP: &[&str] = &["type", "code"];
-const INTERFACE: &[&str] = &[
-    "name",
-    "role",
-    "groups",
-    "addresses",
-    "mac",
-    "allowed_address_pairs",
-    "anti_spoof",
-    "exempt",
-    "rx_hook",
-    "zone",
-    "link_local",
-];
-const PAIR: &[&str] = &["address", "mac"];
-
 /// The whole file.
 pub fn document<'a>(root: Node<'a>, report: &mut Report) -> Document<'a> {
-    let Some(mut fields) = Fields::read(root, "policy file", DOCUMENT, report) else {
+    let Some(mut fields) = Fields::read(root, &language::DOCUMENT, report) else {
         return Document::default();
     };
     version(&mut fields, report);
@@ -74,8 +27,7 @@ pub fn document<'a>(root: Node<'a>, report: &mut Report) -> Document<'a> {
 }
 
 fn version(fields: &mut Fields<'_>, report: &mut Report) {
-    let help = "the first line of a policy file is `version: 1`";
-    let Some(version) = fields.required("version", help, report) else { return };
+    let Some(version) = fields.required("version", report) else { return };
     if version.text != "1" || !version.plain {
         report
             .push(Code::Version, version.span, format!("version `{}` is not known", clip(&version.text)))
@@ -107,14 +59,14 @@ fn items<'a, T>(
 }
 
 fn settings<'a>(node: Node<'a>, report: &mut Report) -> SettingsDoc<'a> {
-    let Some(mut fields) = Fields::read(node, "settings", SETTINGS, report) else {
+    let Some(mut fields) = Fields::read(node, &language::SETTINGS, report) else {
         return SettingsDoc::default();
     };
     SettingsDoc {
-        timeouts: table(&mut fields, "timeouts", TIMEOUTS, report),
-        conntrack: table(&mut fields, "conntrack", CONNTRACK, report),
-        quotas: table(&mut fields, "quotas", QUOTAS, report),
-        limits: table(&mut fields, "limits", LIMITS, report),
+        timeouts: table(&mut fields, "timeouts", &language::TIMEOUTS, report),
+        conntrack: table(&mut fields, "conntrack", &language::CONNTRACK, report),
+        quotas: table(&mut fields, "quotas", &language::QUOTAS, report),
+        limits: table(&mut fields, "limits", &language::LIMITS, report),
         default_group: fields.scalar("default_group", report),
     }
 }
@@ -122,16 +74,16 @@ fn settings<'a>(node: Node<'a>, report: &mut Report) -> SettingsDoc<'a> {
 fn table<'a>(
     fields: &mut Fields<'a>,
     key: &'static str,
-    known: &'static [&'static str],
+    mapping: &'static Mapping,
     report: &mut Report,
-) -> Vec<(&'static str, Scalar<'a>)> {
+) -> Vec<(&'static Key, Scalar<'a>)> {
     let Some(node) = fields.take(key) else { return Vec::new() };
-    let Some(mut inner) = Fields::read(node, key, known, report) else { return Vec::new() };
-    known.iter().filter_map(|name| Some((*name, inner.scalar(name, report)?))).collect()
+    let Some(mut inner) = Fields::read(node, mapping, report) else { return Vec::new() };
+    mapping.keys.iter().filter_map(|key| Some((key, inner.scalar(key.name, report)?))).collect()
 }
 
 fn address_group<'a>(name: Scalar<'a>, node: Node<'a>, report: &mut Report) -> Option<AddressGroupDoc<'a>> {
-    let Some(mut fields) = Fields::read(node, "address group", ADDRESS_GROUP, report) else {
+    let Some(mut fields) = Fields::read(node, &language::ADDRESS_GROUP, report) else {
         // The name still counts: what refers to it is not a second fault.
         return Some(AddressGroupDoc { name, description: None, addresses: Some(Vec::new()), file: None });
     };
@@ -147,10 +99,9 @@ fn address_group<'a>(name: Scalar<'a>, node: Node<'a>, report: &mut Report) -> O
 fn group<'a>(name: Scalar<'a>, node: Node<'a>, report: &mut Report) -> Option<GroupDoc<'a>> {
     let span = node.span();
     let mut fields =
-        Fields::read(node, "security group", GROUP, report).unwrap_or_else(|| Fields::empty(span));
-    let mut defaults = fields
-        .take("default_policy")
-        .and_then(|node| Fields::read(node, "default_policy", DEFAULT_POLICY, report));
+        Fields::read(node, &language::GROUP, report).unwrap_or_else(|| Fields::empty(span, &language::GROUP));
+    let mut defaults =
+        fields.take("default_policy").and_then(|node| Fields::read(node, &language::DEFAULT_POLICY, report));
     let mut default = |key, report: &mut Report| defaults.as_mut().and_then(|map| map.scalar(key, report));
     Some(GroupDoc {
         name,
@@ -168,10 +119,10 @@ fn group<'a>(name: Scalar<'a>, node: Node<'a>, report: &mut Report) -> Option<Gr
 }
 
 fn rule<'a>(node: Node<'a>, report: &mut Report) -> Option<RuleDoc<'a>> {
-    let mut fields = Fields::read(node, "rule", RULE, report)?;
+    let mut fields = Fields::read(node, &language::RULE, report)?;
     Some(RuleDoc {
         span: fields.span(),
-        direction: fields.required("direction", "write `direction: ingress` or `direction: egress`", report),
+        direction: fields.required("direction", report),
         description: fields.scalar("description", report),
         protocol: fields.scalar("protocol", report),
         ports: fields.take("ports").map(|node| ports(node, report)),
@@ -201,16 +152,16 @@ fn scalars<'a>(node: Node<'a>, what: &'static str, report: &mut Report) -> Vec<S
 }
 
 fn icmp<'a>(node: Node<'a>, report: &mut Report) -> Option<IcmpDoc<'a>> {
-    let mut fields = Fields::read(node, "icmp", ICMP, report)?;
+    let mut fields = Fields::read(node, &language::ICMP, report)?;
     let (kind, code) = (fields.scalar("type", report), fields.scalar("code", report));
     Some(IcmpDoc { span: fields.span(), kind, code })
 }
 
 fn interface<'a>(node: Node<'a>, report: &mut Report) -> Option<InterfaceDoc<'a>> {
-    let mut fields = Fields::read(node, "interface", INTERFACE, report)?;
+    let mut fields = Fields::read(node, &language::INTERFACE, report)?;
     Some(InterfaceDoc {
         span: fields.span(),
-        name: fields.required("name", "write `name: tap0`, or a pattern such as `name: \"tap*\"`", report),
+        name: fields.required("name", report),
         role: fields.scalar("role", report),
         groups: fields.scalars("groups", report),
         addresses: fields.scalars("addresses", report),
@@ -225,8 +176,7 @@ fn interface<'a>(node: Node<'a>, report: &mut Report) -> Option<InterfaceDoc<'a>
 }
 
 fn pair<'a>(node: Node<'a>, report: &mut Report) -> Option<PairDoc<'a>> {
-    let mut fields = Fields::read(node, "allowed address pair", PAIR, report)?;
-    let help = "write `{address: 10.0.0.100}`";
-    let (address, mac) = (fields.required("address", help, report), fields.scalar("mac", report));
+    let mut fields = Fields::read(node, &language::PAIR, report)?;
+    let (address, mac) = (fields.required("address", report), fields.scalar("mac", report));
     Some(PairDoc { address, mac })
 }

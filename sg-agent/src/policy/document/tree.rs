@@ -5,17 +5,18 @@
 
 use std::{borrow::Cow, cell::Cell, collections::BTreeMap, rc::Rc};
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
 use super::super::{
     code::Code,
     diagnostic::{Diagnostic, Span},
     source::FileId,
 };
-use super::bounded::{Bounded, MAX_AHEAD};
+use super::{
+    bounded::{Bounded, MAX_AHEAD},
+    dialect::Dialect,
+};
 
-/// Deepest nesting of lists and mappings; the language needs six.
-pub const MAX_DEPTH: usize = 32;
 /// Most values in one file, which bounds the memory of the tree to some 700 MiB.
 pub const MAX_NODES: usize = 3_000_000;
 /// Most values that aliases may add, and most bytes of text in them.
@@ -77,11 +78,11 @@ impl Node<'_> {
 }
 
 /// The only document of `text`; `None` when it has no content.
-pub fn parse(text: &str, file: FileId) -> Result<Option<Node<'_>>, Diagnostic> {
+pub fn parse(text: &str, file: FileId, dialect: Dialect) -> Result<Option<Node<'_>>, Diagnostic> {
     if let Some(fault) = control_character(text, file) {
         return Err(fault);
     }
-    let mut builder = Builder { file, ..Builder::default() };
+    let mut builder = Builder::new(file, dialect);
     let ahead = Rc::new(Cell::new(0));
     let mut parser = Parser::new(Bounded::new(text, ahead.clone()));
     builder.run(&mut parser, &ahead)?;
@@ -93,12 +94,13 @@ struct Open<'a> {
     span: Span,
     anchor: usize,
     is_map: bool,
+    function: Option<String>,
     children: Vec<Node<'a>>,
 }
 
-#[derive(Default)]
 struct Builder<'a> {
     file: FileId,
+    dialect: Dialect,
     root: Option<Node<'a>>,
     open: Vec<Open<'a>>,
     anchors: BTreeMap<usize, (Node<'a>, usize, usize)>,
@@ -108,6 +110,19 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
+    fn new(file: FileId, dialect: Dialect) -> Self {
+        Self {
+            file,
+            dialect,
+            root: None,
+            open: Vec::new(),
+            anchors: BTreeMap::new(),
+            nodes: 0,
+            aliased: (0, 0),
+            documents: 0,
+        }
+    }
+
     fn run(&mut self, parser: &mut Parser<'a, Bounded<'a>>, ahead: &Cell<u32>) -> Result<(), Diagnostic> {
         for event in parser {
             if ahead.replace(0) > MAX_AHEAD {
@@ -128,12 +143,12 @@ impl<'a> Builder<'a> {
             Event::DocumentStart(_) => self.document(span),
             Event::Alias(id) => self.alias(id, span),
             Event::Scalar(text, style, anchor, tag) => {
-                untagged(tag.is_some(), span)?;
+                let function = self.dialect.function(tag.as_deref(), span)?;
                 let plain = style == ScalarStyle::Plain;
-                self.place(Node::Scalar(Scalar { text, plain, span }), anchor)
+                self.place(called(function, Node::Scalar(Scalar { text, plain, span })), anchor)
             }
-            Event::SequenceStart(anchor, tag) => self.begin(span, anchor, false, tag.is_some()),
-            Event::MappingStart(anchor, tag) => self.begin(span, anchor, true, tag.is_some()),
+            Event::SequenceStart(anchor, tag) => self.begin(span, anchor, false, tag.as_deref()),
+            Event::MappingStart(anchor, tag) => self.begin(span, anchor, true, tag.as_deref()),
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             _ => Ok(()),
         }
@@ -148,20 +163,27 @@ impl<'a> Builder<'a> {
         Err(fault(Code::Documents, span, "a second YAML document starts here", help))
     }
 
-    fn begin(&mut self, span: Span, anchor: usize, is_map: bool, tagged: bool) -> Result<(), Diagnostic> {
-        untagged(tagged, span)?;
-        if self.open.len() >= MAX_DEPTH {
-            let help = "a policy file needs six levels; check the brackets and the indentation";
-            return Err(fault(Code::Depth, span, format!("more than {MAX_DEPTH} nested levels"), help));
+    fn begin(
+        &mut self,
+        span: Span,
+        anchor: usize,
+        is_map: bool,
+        tag: Option<&Tag>,
+    ) -> Result<(), Diagnostic> {
+        let function = self.dialect.function(tag, span)?;
+        let most = self.dialect.max_depth();
+        if self.open.len() >= most {
+            let help = self.dialect.depth_help();
+            return Err(fault(Code::Depth, span, format!("more than {most} nested levels"), help));
         }
-        self.open.push(Open { span, anchor, is_map, children: Vec::new() });
+        self.open.push(Open { span, anchor, is_map, function, children: Vec::new() });
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), Diagnostic> {
-        let Some(Open { span, anchor, is_map, children }) = self.open.pop() else { return Ok(()) };
+        let Some(Open { span, anchor, is_map, function, children }) = self.open.pop() else { return Ok(()) };
         let node = if is_map { Node::Map(span, pairs(children)) } else { Node::List(span, children) };
-        self.place(node, anchor)
+        self.place(called(function, node), anchor)
     }
 
     fn place(&mut self, node: Node<'a>, anchor: usize) -> Result<(), Diagnostic> {
@@ -232,11 +254,12 @@ fn pairs(children: Vec<Node<'_>>) -> Vec<(Node<'_>, Node<'_>)> {
     entries
 }
 
-fn untagged(tagged: bool, span: Span) -> Result<(), Diagnostic> {
-    if !tagged {
-        return Ok(());
-    }
-    Err(fault(Code::Tag, span, "a YAML tag (`!...`)", "tags mean nothing in a policy file; leave it out"))
+/// `node` as the argument of `function`.
+fn called(function: Option<String>, node: Node<'_>) -> Node<'_> {
+    let Some(name) = function else { return node };
+    let span = node.span();
+    let key = Node::Scalar(Scalar { text: Cow::Owned(name), plain: false, span });
+    Node::Map(span, vec![(key, node)])
 }
 
 /// The first character that YAML forbids; it would also reach terminals that show the line.
@@ -280,7 +303,8 @@ fn syntax(error: &ScanError, file: FileId) -> Diagnostic {
     fault(Code::Yaml, span, format!("not valid YAML: {info}"), help)
 }
 
-fn fault(code: Code, span: Span, message: impl Into<String>, help: &str) -> Diagnostic {
+/// A fault with its help.
+pub fn fault(code: Code, span: Span, message: impl Into<String>, help: &str) -> Diagnostic {
     let mut fault = Diagnostic::new(code, span, message);
     fault.help(help);
     fault

@@ -29,7 +29,8 @@ pub fn lint(policy: &Policy, positions: &Positions, report: &mut Report) {
 type DefaultOf = fn(&Group) -> Action;
 
 fn defaults(policy: &Policy, interface: &Interface, span: Span, report: &mut Report) {
-    let groups: Vec<&Group> = interface.groups.iter().filter_map(|name| policy.groups.get(name)).collect();
+    let bound = interface.groups.iter().filter_map(|name| policy.groups.get(name));
+    let groups: Vec<&Group> = bound.filter(|group| !group.audit).collect();
     let directions: [(&str, DefaultOf); 2] =
         [("ingress", |group| group.default_ingress), ("egress", |group| group.default_egress)];
     for (direction, default) in directions {

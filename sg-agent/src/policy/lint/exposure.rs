@@ -1,6 +1,6 @@
 //! Ports that the world should not reach.
 
-use std::time::SystemTime;
+use ipnet::IpNet;
 
 use super::super::{
     code::Code,
@@ -64,54 +64,55 @@ const DATABASE: &[Row] = &[
     (6, 50000, 50000, "Db2"),
 ];
 
-/// Rules of `group` that open an administration or database port, or all of them, to every address.
-pub fn lint(policy: &Policy, group: &Group, positions: &Positions, now: SystemTime, report: &mut Report) {
-    for rule in &group.rules {
-        let opens = rule.direction == Direction::Ingress && rule.action == Action::Allow;
-        if !opens || super::is_expired(rule, now) || !is_world(policy, &rule.remote) {
-            continue;
-        }
-        let span = positions.rule(&group.name, rule.index);
-        if opens_all(rule) {
-            report
-                .push(
-                    Code::OpenAll,
-                    span,
-                    format!("group `{}` opens every TCP port to the world", group.name),
-                )
-                .help("name the ports, or name who may connect with `remote`");
-            continue;
-        }
-        for (table, code, what) in
-            [(ADMIN, Code::OpenAdmin, "administration"), (DATABASE, Code::OpenDatabase, "database")]
-        {
-            let Some(names) = opened(rule, table) else { continue };
-            report
-                .push(code, span, format!("group `{}` opens {what} ports to the world: {names}", group.name))
-                .help(
-                    "name who may connect with `remote`: a CIDR prefix, `group:NAME` or `address-group:NAME`",
-                );
-        }
+/// Reports that a `rule` of `group` opens an administration or database port, or all of them, to every address.
+pub fn lint(policy: &Policy, group: &Group, rule: &Rule, positions: &Positions, report: &mut Report) {
+    let opens = rule.direction == Direction::Ingress && rule.action == Action::Allow;
+    if !opens || !is_world(policy, &rule.remote) {
+        return;
+    }
+    let span = positions.rule(&group.name, rule.index);
+    if let Some(what) = opens_all(rule) {
+        report
+            .push(Code::OpenAll, span, format!("group `{}` opens every {what} port to the world", group.name))
+            .help("name the ports, or name who may connect with `remote`");
+        return;
+    }
+    for (table, code, what) in
+        [(ADMIN, Code::OpenAdmin, "administration"), (DATABASE, Code::OpenDatabase, "database")]
+    {
+        let Some(names) = opened(rule, table) else { continue };
+        report
+            .push(code, span, format!("group `{}` opens {what} ports to the world: {names}", group.name))
+            .help("name who may connect with `remote`: a CIDR prefix, `group:NAME` or `address-group:NAME`");
     }
 }
 
 fn is_world(policy: &Policy, remote: &Remote) -> bool {
     match remote {
         Remote::Any => true,
-        Remote::Prefix(net) => net.prefix_len() == 0,
+        Remote::Prefix(net) => is_wide(net),
         Remote::Group(_) => false,
-        Remote::AddressGroup(name) => policy
-            .address_groups
-            .get(name)
-            .is_some_and(|group| group.prefixes.iter().any(|net| net.prefix_len() == 0)),
+        Remote::AddressGroup(name) => {
+            policy.address_groups.get(name).is_some_and(|group| group.prefixes.iter().any(is_wide))
+        }
     }
 }
 
-fn opens_all(rule: &Rule) -> bool {
+/// Half of IPv4 (the world is often written as two halves), or all of IPv6 that is routed (2000::/3, RFC 4291).
+fn is_wide(net: &IpNet) -> bool {
+    net.prefix_len() <= if net.addr().is_ipv4() { 1 } else { 3 }
+}
+
+/// The protocol of which a rule opens every port.
+fn opens_all(rule: &Rule) -> Option<&'static str> {
+    let is_full = |ports: &[PortRange]| ports.iter().any(|range| range.first <= 1 && range.last == u16::MAX);
     match &rule.matches {
-        Match::All | Match::Protocol(6) => true,
-        Match::Ports(6, ports) => ports.iter().any(|range| range.first <= 1 && range.last == u16::MAX),
-        _ => false,
+        Match::All => Some("TCP and UDP"),
+        Match::Protocol(6) => Some("TCP"),
+        Match::Protocol(17) => Some("UDP"),
+        Match::Ports(6, ports) => is_full(ports).then_some("TCP"),
+        Match::Ports(17, ports) => is_full(ports).then_some("UDP"),
+        _ => None,
     }
 }
 

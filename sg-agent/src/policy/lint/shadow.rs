@@ -1,4 +1,5 @@
-//! Rules that never decide, because another rule of the group always decides first, and rules that are there twice.
+//! Rules that never decide, because another rule of the group always decides first; rules that a wider one makes
+//! needless; rules that are there twice.
 //!
 //! Candidates come from an index by direction, remote and protocol, so that a large group costs little more than its
 //! number of rules. The comparisons of one group are bounded as well; beyond that some findings are missed, never invented.
@@ -10,67 +11,79 @@ use ipnet::IpNet;
 use super::super::{
     code::Code,
     diagnostic::Report,
-    model::{Direction, Group, Match, PortRange, Remote, Rule},
+    model::{Action, Direction, Group, Match, PortRange, Remote, Rule},
     validate::Positions,
 };
 
 /// Comparisons spent on one group.
 const BUDGET: usize = 2_000_000;
 
-/// Reports the rules of `group` that never decide.
-pub fn lint(group: &Group, positions: &Positions, report: &mut Report) {
+/// Reports the rules of `group` that never decide, but not those of a template: a deny of the group's own takes one away
+/// on purpose. Returns the places of rules that a deny always comes before.
+pub fn lint(group: &Group, positions: &Positions, report: &mut Report) -> BTreeSet<usize> {
+    let own = positions.groups.get(&group.name).map_or(u32::MAX, |group| group.own);
+    let mut refused = BTreeSet::new();
     let index = Index::new(&group.rules);
     let mut budget = BUDGET;
+    let mut places = 0..;
     // A service's rules share their index: the line in the file is idle only when all of them are.
-    let mut idle: BTreeMap<u32, Vec<Option<usize>>> = BTreeMap::new();
-    for (at, rule) in group.rules.iter().enumerate() {
-        idle.entry(rule.index).or_default().push(index.cover(at, &mut budget));
+    for line in group.rules.chunk_by(|a, b| a.index == b.index) {
+        let mut covers = Vec::with_capacity(line.len());
+        for (_, at) in line.iter().zip(&mut places) {
+            let cover = index.cover(at, &mut budget).map(|cover| &group.rules[cover]);
+            if cover.is_some_and(|cover| cover.action == Action::Deny) {
+                refused.insert(at);
+            }
+            covers.extend(cover);
+        }
+        if covers.len() == line.len() && line[0].index < own {
+            describe(group, &line[0], covers[0], positions, report);
+        }
     }
-    for (number, covers) in idle {
-        let all: Option<Vec<usize>> = covers.into_iter().collect();
-        let Some(cover) = all.and_then(|all| all.first().map(|at| &group.rules[*at])) else { continue };
-        let same = group.rules.iter().find(|rule| rule.index == number).is_some_and(|rule| same(rule, cover));
-        describe(group, number, cover, same, positions, report);
-    }
+    refused
 }
 
-fn describe(
-    group: &Group,
-    number: u32,
-    cover: &Rule,
-    same: bool,
-    positions: &Positions,
-    report: &mut Report,
-) {
+fn describe(group: &Group, rule: &Rule, cover: &Rule, positions: &Positions, report: &mut Report) {
+    let number = rule.index;
     let span = positions.rule(&group.name, number);
     let other = positions.rule(&group.name, cover.index);
     let label = match cover.description.as_str() {
         "" => format!("rule {} (line {})", cover.index, other.line),
         text => format!("rule {} (line {}, `{text}`)", cover.index, other.line),
     };
-    if same {
-        report
-            .push(Code::Duplicate, span, format!("rule {number} of group `{}` repeats {label}", group.name))
-            .help("remove one of them");
-        return;
-    }
-    report
-        .push(
-            Code::Shadowed,
-            span,
-            format!("rule {number} of group `{}` can never decide: {label} covers it", group.name),
-        )
-        .help("remove it, narrow the other one, or give it a smaller `priority`; inside of one priority deny comes first");
+    let (code, what, help) = if same(rule, cover) {
+        (Code::Duplicate, format!("repeats {label}"), "remove one of them")
+    } else if order(rule) == order(cover) {
+        (Code::Redundant, format!("changes nothing: {label} does the same for more packets"), REDUNDANT)
+    } else {
+        (Code::Shadowed, format!("can never decide: {label} covers it"), SHADOWED)
+    };
+    report.push(code, span, format!("rule {number} of group `{}` {what}", group.name)).help(help);
 }
+
+const REDUNDANT: &str = "remove it, or narrow the other one if that was not meant to be so wide";
+const SHADOWED: &str = "remove it, narrow the other one, or give it a smaller `priority`; inside of one priority deny comes first";
 
 /// All but text.
 fn same(a: &Rule, b: &Rule) -> bool {
-    order(a) == order(b)
-        && (a.direction, &a.matches, &a.remote, a.families, a.expires)
-            == (b.direction, &b.matches, &b.remote, b.families, b.expires)
+    order(a) == order(b) && a.direction == b.direction && equivalent(a, b)
 }
 
-fn order(rule: &Rule) -> (u8, super::super::model::Action) {
+/// Whether two rules match the same packets of their direction.
+fn equivalent(a: &Rule, b: &Rule) -> bool {
+    (&a.matches, reach(&a.remote), a.families, a.expires)
+        == (&b.matches, reach(&b.remote), b.families, b.expires)
+}
+
+/// `0.0.0.0/0` is any address of the rule's family.
+fn reach(remote: &Remote) -> &Remote {
+    match remote {
+        Remote::Prefix(net) if net.prefix_len() == 0 => &Remote::Any,
+        other => other,
+    }
+}
+
+fn order(rule: &Rule) -> (u8, Action) {
     (rule.priority, rule.action)
 }
 
@@ -87,7 +100,7 @@ impl<'a> Index<'a> {
     fn new(rules: &'a [Rule]) -> Self {
         let mut index = Self { rules, by_key: BTreeMap::new(), lengths: BTreeSet::new() };
         for (at, rule) in rules.iter().enumerate() {
-            let key = (rule.direction, protocol(&rule.matches), &rule.remote);
+            let key = (rule.direction, protocol(&rule.matches), reach(&rule.remote));
             index.by_key.entry(key).or_default().push(at);
             if let Remote::Prefix(net) = &rule.remote {
                 index.lengths.insert(net.prefix_len());
@@ -96,20 +109,17 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// A rule that decides wherever the rule `at` could.
+    /// A rule that decides wherever the rule `at` could, or would do the same there.
     fn cover(&self, at: usize, budget: &mut usize) -> Option<usize> {
         let rule = &self.rules[at];
         let protocols = BTreeSet::from([None, protocol(&rule.matches)]);
         self.wider(&rule.remote).iter().find_map(|remote| {
             protocols.iter().find_map(|protocol| {
                 let candidates = self.by_key.get(&(rule.direction, *protocol, remote))?;
-                candidates.iter().copied().find(|other| {
-                    if *budget == 0 {
-                        return false;
-                    }
-                    *budget -= 1;
-                    self.decides_first(*other, at)
-                })
+                let affordable = &candidates[..candidates.len().min(*budget)];
+                let place = affordable.iter().position(|other| self.decides_first(*other, at));
+                *budget -= place.map_or(affordable.len(), |place| place + 1);
+                place.map(|place| affordable[place])
             })
         })
     }
@@ -140,13 +150,8 @@ impl<'a> Index<'a> {
             std::cmp::Ordering::Less => true,
             std::cmp::Ordering::Greater => false,
             // Of two that cover each other, the later one is idle.
-            std::cmp::Ordering::Equal => other < at || !self.equivalent(other, at),
+            std::cmp::Ordering::Equal => other < at || !equivalent(a, b),
         }
-    }
-
-    fn equivalent(&self, other: usize, at: usize) -> bool {
-        let (a, b) = (&self.rules[other], &self.rules[at]);
-        (&a.matches, &a.remote, a.families, a.expires) == (&b.matches, &b.remote, b.families, b.expires)
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
         code::Code,
         diagnostic::{Report, Span},
         document::{AddressGroupDoc, Scalar, clip},
+        language,
         model::AddressGroup,
         source::{self, FileId, Sources},
     },
@@ -22,7 +23,7 @@ use super::{
 };
 
 /// Faults listed for one address file; a file of another kind would give one per line.
-const MAX_FAULTS: usize = 10_000;
+const MAX_FAULTS: usize = 1_000;
 
 /// Most bytes of all address files together: a thousand groups may name one large file.
 const MAX_TOTAL: usize = 128 << 20;
@@ -134,7 +135,7 @@ fn inside(scalar: &Scalar<'_>, base: &Path, report: &mut Report) -> Option<PathB
             scalar.span,
             format!("`{}` lies outside the policy file's directory", clip(&scalar.text)),
         )
-        .help("name a file beside the policy file or below it, relative, without `..`");
+        .help(language::PATH);
     None
 }
 

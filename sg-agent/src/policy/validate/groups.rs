@@ -7,6 +7,7 @@ use super::{
         code::Code,
         diagnostic::Report,
         document::{GroupDoc, Scalar, clip},
+        language::{ACTIONS, CHANGES},
         model::{Action, Group, OnIngressChange, Quotas, Rule},
         suggest, templates,
     },
@@ -14,12 +15,6 @@ use super::{
     positions::{GroupPositions, Positions},
     rules, scalars,
 };
-
-const CHANGES: &[(&str, OnIngressChange)] = &[
-    ("recheck", OnIngressChange::Recheck),
-    ("clear", OnIngressChange::Clear),
-    ("keep", OnIngressChange::Keep),
-];
 
 /// All security groups, within the quotas.
 pub fn groups(
@@ -64,7 +59,7 @@ fn quota(doc: &GroupDoc<'_>, count: usize, quotas: Quotas, report: &mut Report) 
 }
 
 fn group(doc: &GroupDoc<'_>, name: String, known: &Names, report: &mut Report) -> (Group, GroupPositions) {
-    let mut spans = GroupPositions { name: doc.name.span, rules: Vec::new() };
+    let mut spans = GroupPositions { name: doc.name.span, rules: Vec::new(), own: doc.rules.len() as u32 };
     let stateful = flag(&doc.stateful, "stateful", true, report);
     stateless_fields(doc, stateful, report);
     let mut own = Vec::new();
@@ -94,7 +89,7 @@ fn flag(scalar: &Option<Scalar<'_>>, what: &str, default: bool, report: &mut Rep
 }
 
 fn default(scalar: &Option<Scalar<'_>>, what: &str, default: Action, report: &mut Report) -> Action {
-    scalars::optional_choice(scalar, what, scalars::ACTIONS, report).unwrap_or(default)
+    scalars::optional_choice(scalar, what, ACTIONS, report).unwrap_or(default)
 }
 
 fn change(scalar: &Option<Scalar<'_>>, report: &mut Report) -> OnIngressChange {

@@ -10,21 +10,13 @@ use super::{
         code::Code,
         diagnostic::{Report, Span},
         document::{InterfaceDoc, PairDoc, Scalar, clip},
-        model::{AddressPair, Interface, LinkLocal, Role, RxHook},
+        language::{HOOKS, LINK_LOCAL, ROLES},
+        model::{AddressPair, Interface, LinkLocal, Role},
     },
     Names, names, net,
     positions::Positions,
     remotes, scalars,
 };
-
-const ROLES: &[(&str, Role)] = &[("guest", Role::Guest), ("host", Role::Host)];
-const HOOKS: &[(&str, RxHook)] = &[
-    ("auto", RxHook::Auto),
-    ("xdp-native", RxHook::XdpNative),
-    ("xdp-generic", RxHook::XdpGeneric),
-    ("tcx", RxHook::Tcx),
-];
-const LINK_LOCAL: &[(&str, LinkLocal)] = &[("any", LinkLocal::Any), ("eui64", LinkLocal::Eui64)];
 
 /// All interfaces, each name once.
 pub fn interfaces(

@@ -5,23 +5,13 @@ use super::{
         code::Code,
         diagnostic::{Report, Span},
         document::{IcmpDoc, RuleDoc, Scalar, clip},
+        language::{self, PROTOCOLS},
         model::{Match, PortRange},
         services, suggest,
     },
     scalars::{self, NotDecimal},
 };
 
-/// Protocol names and numbers.
-pub const PROTOCOLS: &[(&str, u8)] = &[
-    ("tcp", 6),
-    ("udp", 17),
-    ("icmp", 1),
-    ("icmpv6", 58),
-    ("gre", 47),
-    ("sctp", 132),
-    ("esp", 50),
-    ("ah", 51),
-];
 /// Protocols that have ports.
 const WITH_PORTS: [u8; 3] = [6, 17, 132];
 
@@ -110,18 +100,14 @@ fn protocol(scalar: &Scalar<'_>, report: &mut Report) -> Option<Option<u8>> {
     if let Some(number) = scalars::decimal(&scalar.text).ok().and_then(|number| u8::try_from(number).ok()) {
         return Some(Some(number));
     }
-    let names = || std::iter::once("all").chain(PROTOCOLS.iter().map(|(name, _)| *name));
     let suggestion = match &*scalar.text {
         "-1" | "any" | "*" | "ip" => Some("did you mean `all`?".to_owned()),
         "ipv6-icmp" | "icmp6" => Some("did you mean `icmpv6`?".to_owned()),
-        other => suggest::near_miss(other, names()),
+        other => suggest::near_miss(other, language::protocol_names()),
     };
     report
         .push(Code::Protocol, scalar.span, format!("`{}` is not a protocol", clip(&scalar.text)))
-        .help(format!(
-            "`protocol` is {}, or a number from 0 to 255 without leading zeros",
-            suggest::one_of(names())
-        ))
+        .help(language::protocol())
         .suggest(suggestion);
     None
 }
@@ -190,14 +176,14 @@ fn bad_port(scalar: &Scalar<'_>, report: &mut Report) {
     };
     report
         .push(Code::Port, scalar.span, format!("`{}` is not a port or port range", clip(text)))
-        .help(format!("a port is a number from 0 to 65535, a range is `8000-8100`{note}"))
+        .help(format!("{}{note}", language::PORT))
         .suggest(suggestion);
 }
 
 /// Type and code; `None` with a fault.
 fn icmp_type(doc: &IcmpDoc<'_>, report: &mut Report) -> Option<(u8, Option<u8>)> {
     let byte = |scalar: &Scalar<'_>, what: &str, report: &mut Report| {
-        scalars::number(scalar, what, 0..=255, report).and_then(|number| u8::try_from(number).ok())
+        scalars::number(scalar, what, language::BYTE, report).and_then(|number| u8::try_from(number).ok())
     };
     let kind = doc.kind.as_ref().map(|scalar| byte(scalar, "icmp.type", report));
     let code = doc.code.as_ref().map(|scalar| byte(scalar, "icmp.code", report));
@@ -205,7 +191,7 @@ fn icmp_type(doc: &IcmpDoc<'_>, report: &mut Report) -> Option<(u8, Option<u8>)>
         let message = if code.is_some() { "`icmp` has a code but no type" } else { "`icmp` has no type" };
         report
             .push(Code::Icmp, doc.code.as_ref().map_or(doc.span, |code| code.span), message)
-            .help("write `icmp: {type: 8}` or `icmp: {type: 3, code: 4}`; leave `icmp` out for every type");
+            .help(language::ICMP_TYPE);
         return None;
     };
     match (kind, code) {

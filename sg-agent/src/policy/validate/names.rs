@@ -5,14 +5,10 @@ use super::{
         code::Code,
         diagnostic::Report,
         document::{Scalar, clip},
+        language::{self, MAX_INTERFACE, MAX_NAME},
     },
     scalars,
 };
-
-/// Longest name of a group, address group or zone, in bytes.
-pub const MAX_NAME: usize = 255;
-/// Longest interface name in bytes (the kernel's IFNAMSIZ less its end).
-pub const MAX_INTERFACE: usize = 15;
 
 /// The name of a group, an address group or a zone, which `what` says.
 pub fn name(scalar: &Scalar<'_>, what: &str, report: &mut Report) -> Option<String> {
@@ -20,13 +16,12 @@ pub fn name(scalar: &Scalar<'_>, what: &str, report: &mut Report) -> Option<Stri
     let Some(why) = name_fault(&text) else { return Some(text) };
     report
         .push(Code::Name, scalar.span, format!("`{}` as the name of {what} {why}", clip(&text)))
-        .help(format!(
-            "a name has 1 to {MAX_NAME} bytes, no `/`, no control characters, no blanks at its ends, no leading `.`"
-        ));
+        .help(language::NAME);
     None
 }
 
-fn name_fault(text: &str) -> Option<&'static str> {
+/// Why `text` cannot be a name.
+pub fn name_fault(text: &str) -> Option<&'static str> {
     match text {
         "" => Some("is empty"),
         _ if text.len() > MAX_NAME => Some("is too long"),
@@ -50,9 +45,7 @@ pub fn interface(scalar: &Scalar<'_>, report: &mut Report) -> Option<String> {
     let Some(why) = interface_fault(&text) else { return Some(text) };
     report
         .push(Code::InterfaceName, scalar.span, format!("`{}` as an interface name {why}", clip(&text)))
-        .help(format!(
-            "a name has 1 to {MAX_INTERFACE} bytes without blanks, `/` and `:`; in a pattern `*` is any run and `?` any one character"
-        ));
+        .help(language::INTERFACE_NAME);
     None
 }
 

@@ -11,6 +11,7 @@ use super::super::{
     code::Code,
     diagnostic::{Report, Span},
     document::{Scalar, clip},
+    language,
 };
 
 /// A fault of an address or prefix, before it is known where it stands.
@@ -27,9 +28,6 @@ impl NetFault {
         report.push(self.code, span, self.message).help(self.help).suggest(self.suggestion);
     }
 }
-
-const PREFIX_HELP: &str =
-    "write an address or a CIDR prefix: `10.0.0.0/8` (length 0 to 32), `2001:db8::/32` (0 to 128)";
 
 /// The prefix `scalar`.
 pub fn prefix(scalar: &Scalar<'_>, report: &mut Report) -> Option<IpNet> {
@@ -82,7 +80,7 @@ fn not_a_prefix(text: &str) -> NetFault {
         _ => "",
     };
     let message = format!("`{}` is not an IP address or CIDR prefix{reason}", clip(text));
-    NetFault { code: Code::Prefix, message, help: PREFIX_HELP, suggestion: completed(text) }
+    NetFault { code: Code::Prefix, message, help: language::PREFIX, suggestion: completed(text) }
 }
 
 /// `10.0.0.0/8` for `10/8`, `10.0/8` and `10.0.0/8`.
@@ -102,7 +100,7 @@ fn bad_length(text: &str, address: IpAddr, written: &str, full: u8) -> NetFault 
     let from_mask =
         written.parse::<Ipv4Addr>().ok().and_then(|mask| IpNet::with_netmask(address, mask.into()).ok());
     let suggestion = from_mask.map(|net| format!("did you mean `{}`?", net.trunc()));
-    NetFault { code: Code::Prefix, message, help: PREFIX_HELP, suggestion }
+    NetFault { code: Code::Prefix, message, help: language::PREFIX, suggestion }
 }
 
 fn host_bits(text: &str, net: IpNet) -> NetFault {
@@ -127,19 +125,18 @@ fn mapped(text: &str, v6: Ipv6Addr, length: u8) -> NetFault {
 
 /// An address that an instance can have.
 pub fn address(scalar: &Scalar<'_>, report: &mut Report) -> Option<IpAddr> {
-    let help = "write one address without a length: `10.0.0.5`, `fd00::5`";
     let Ok(address) = scalar.text.parse::<IpAddr>() else {
         let stem = scalar.text.split('/').next().and_then(|stem| stem.parse::<IpAddr>().ok());
         report
             .push(Code::Address, scalar.span, format!("`{}` is not an IP address", clip(&scalar.text)))
-            .help(help)
+            .help(language::ADDRESS)
             .suggest(stem.map(|stem| format!("did you mean `{stem}`?")));
         return None;
     };
     let Some(why) = not_a_station(address) else { return Some(address) };
     report
         .push(Code::Address, scalar.span, format!("`{address}` is {why}, which no instance has"))
-        .help(help);
+        .help(language::ADDRESS);
     None
 }
 
@@ -166,7 +163,7 @@ pub fn mac(scalar: &Scalar<'_>, report: &mut Report) -> Option<[u8; 6]> {
     let dashed = parse_mac(&scalar.text, '-').map(|mac| format!("did you mean `{}`?", mac_text(mac)));
     report
         .push(Code::Mac, scalar.span, format!("`{}` {why}", clip(&scalar.text)))
-        .help("write the six bytes of one station: \"52:54:00:12:34:56\"; the first is even")
+        .help(language::MAC)
         .suggest(dashed);
     None
 }

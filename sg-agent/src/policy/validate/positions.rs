@@ -22,6 +22,8 @@ pub struct GroupPositions {
     pub name: Span,
     /// Its rules by `Rule::index`; those of a template stand where it is named.
     pub rules: Vec<Span>,
+    /// Number of rules that the file writes; those from here on are a template's.
+    pub own: u32,
 }
 
 impl Positions {

@@ -5,14 +5,12 @@ use super::{
         code::Code,
         diagnostic::Report,
         document::{Scalar, clip},
+        language,
         model::Remote,
         suggest,
     },
     Names, net,
 };
-
-const HELP: &str =
-    "`remote` is an address, a CIDR prefix, `group:NAME` or `address-group:NAME`; leave it out for any";
 
 /// What `scalar` names; any address when it is not there. A fault gives any too, which no policy ever sees.
 pub fn remote(scalar: Option<&Scalar<'_>>, known: &Names, report: &mut Report) -> Remote {
@@ -77,7 +75,7 @@ fn prefix(scalar: &Scalar<'_>, known: &Names, report: &mut Report) -> Remote {
     }
     report
         .push(Code::Remote, scalar.span, format!("`{}` is not a remote", clip(text)))
-        .help(HELP)
+        .help(language::REMOTE)
         .suggest(named_differently(text, known));
     Remote::Any
 }

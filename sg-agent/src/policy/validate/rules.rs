@@ -7,13 +7,11 @@ use super::{
         code::Code,
         diagnostic::{Report, Span},
         document::{RuleDoc, Scalar, clip},
+        language::{self, ACTIONS, DIRECTIONS, ETHERTYPES},
         model::{Action, Direction, Family, Match, Remote, Rule},
     },
     Names, matches, remotes, scalars,
 };
-
-const DIRECTIONS: &[(&str, Direction)] = &[("ingress", Direction::Ingress), ("egress", Direction::Egress)];
-const ETHERTYPES: &[(&str, Family)] = &[("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
 
 /// The rules that `doc` stands for; with a fault, none or some of them.
 pub fn rule(doc: &RuleDoc<'_>, index: u32, known: &Names, report: &mut Report) -> Vec<Rule> {
@@ -30,8 +28,7 @@ pub fn rule(doc: &RuleDoc<'_>, index: u32, known: &Names, report: &mut Report) -
         matches: Match::All,
         remote,
         families: wanted,
-        action: scalars::optional_choice(&doc.action, "action", scalars::ACTIONS, report)
-            .unwrap_or(Action::Allow),
+        action: scalars::optional_choice(&doc.action, "action", ACTIONS, report).unwrap_or(Action::Allow),
         priority: priority(&doc.priority, report),
         expires: doc.expires.as_ref().and_then(|scalar| time(scalar, report)),
     };
@@ -39,7 +36,7 @@ pub fn rule(doc: &RuleDoc<'_>, index: u32, known: &Names, report: &mut Report) -
 }
 
 fn priority(scalar: &Option<Scalar<'_>>, report: &mut Report) -> u8 {
-    let number = scalar.as_ref().and_then(|s| scalars::number(s, "priority", 1..=100, report));
+    let number = scalar.as_ref().and_then(|s| scalars::number(s, "priority", language::PRIORITY, report));
     number.and_then(|number| u8::try_from(number).ok()).unwrap_or(1)
 }
 
@@ -120,6 +117,6 @@ fn bad_time(text: &str, span: Span, report: &mut Report) {
     let good = guesses.iter().find(|guess| guess.len() >= 20 && guess.parse::<jiff::Timestamp>().is_ok());
     report
         .push(Code::Time, span, format!("`{}` as `expires` is not a point in time", clip(text)))
-        .help("write RFC 3339 with its offset: `2027-01-01T00:00:00Z` or `2027-01-01T00:00:00+01:00`")
+        .help(language::TIME)
         .suggest(good.filter(|_| text.len() < 40).map(|good| format!("did you mean `{good}`?")));
 }

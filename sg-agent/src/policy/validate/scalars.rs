@@ -9,8 +9,7 @@ use super::super::{
     code::Code,
     diagnostic::Report,
     document::{Scalar, clip},
-    model::Action,
-    suggest,
+    language, suggest,
 };
 
 /// Text that no YAML reader takes for anything else.
@@ -73,7 +72,7 @@ pub fn number(
     range: RangeInclusive<u64>,
     report: &mut Report,
 ) -> Option<u64> {
-    let allowed = format!("`{what}` is a number from {} to {}", range.start(), range.end());
+    let allowed = language::number(what, &range);
     if !scalar.plain {
         report
             .push(Code::Number, scalar.span, format!("\"{}\" as `{what}` is text", clip(&scalar.text)))
@@ -126,9 +125,6 @@ pub fn decimal(text: &str) -> Result<u64, NotDecimal> {
     })
 }
 
-/// Words for what a rule or a default does.
-pub const ACTIONS: &[(&str, Action)] = &[("allow", Action::Allow), ("deny", Action::Deny)];
-
 /// One of the words in `choices`.
 pub fn choice<T: Copy>(
     scalar: &Scalar<'_>,
@@ -142,7 +138,7 @@ pub fn choice<T: Copy>(
     let words = || choices.iter().map(|(word, _)| *word);
     report
         .push(Code::Choice, scalar.span, format!("`{}` is not a value of `{what}`", clip(&scalar.text)))
-        .help(format!("`{what}` is {}", suggest::one_of(words())))
+        .help(language::choice(what, words()))
         .suggest(synonym(&scalar.text, words()).or_else(|| suggest::near_miss(&scalar.text, words())));
     None
 }
@@ -204,7 +200,7 @@ pub fn duration(scalar: &Scalar<'_>, what: &str, report: &mut Report) -> Option<
     };
     report
         .push(Code::Duration, scalar.span, format!("`{}` as `{what}` {message}", clip(&scalar.text)))
-        .help("write whole numbers with `s`, `m`, `h` or `d`, from `1s` to `365d`: `600s`, `10m`, `1h30m`")
+        .help(language::DURATION)
         .suggest(suggestion);
     None
 }

@@ -5,7 +5,8 @@ use super::{
         code::Code,
         diagnostic::Report,
         document::{Scalar, SettingsDoc, clip},
-        model::{Conntrack, Limits, Quotas, Settings, TcpPickup, Timeouts},
+        language::{Key, PICKUP},
+        model::{Conntrack, Limits, Quotas, Settings, Timeouts},
     },
     names, scalars,
 };
@@ -26,13 +27,13 @@ pub fn settings(doc: &SettingsDoc<'_>, report: &mut Report) -> Settings {
     settings
 }
 
-type Table<'a> = [(&'static str, Scalar<'a>)];
+type Table<'a> = [(&'static Key, Scalar<'a>)];
 
 fn timeouts(table: &Table<'_>, report: &mut Report) -> Timeouts {
     let mut timeouts = Timeouts::default();
     for (key, scalar) in table {
-        let Some(value) = scalars::duration(scalar, key, report) else { continue };
-        match *key {
+        let Some(value) = scalars::duration(scalar, key.name, report) else { continue };
+        match key.name {
             "tcp_established" => timeouts.tcp_established = value,
             "tcp_fin_wait" => timeouts.tcp_fin_wait = value,
             "icmp" => timeouts.icmp = value,
@@ -43,22 +44,18 @@ fn timeouts(table: &Table<'_>, report: &mut Report) -> Timeouts {
     timeouts
 }
 
-/// Smallest and largest connection table.
-const ENTRIES: std::ops::RangeInclusive<u64> = 1024..=16_777_216;
-
 fn conntrack(table: &Table<'_>, report: &mut Report) -> Conntrack {
     let mut conntrack = Conntrack::default();
     let mut share = None;
     for (key, scalar) in table {
-        match *key {
-            "max_entries" => set(&mut conntrack.max_entries, scalar, key, ENTRIES, report),
+        match key.name {
+            "max_entries" => set(&mut conntrack.max_entries, scalar, key, report),
             "max_per_interface" => {
-                set(&mut conntrack.max_per_interface, scalar, key, 1..=*ENTRIES.end(), report);
+                set(&mut conntrack.max_per_interface, scalar, key, report);
                 share = Some(scalar);
             }
             _ => {
-                let choices = [("strict", TcpPickup::Strict), ("loose", TcpPickup::Loose)];
-                conntrack.tcp_pickup = scalars::choice(scalar, key, &choices, report).unwrap_or_default();
+                conntrack.tcp_pickup = scalars::choice(scalar, key.name, PICKUP, report).unwrap_or_default();
             }
         }
     }
@@ -82,8 +79,8 @@ fn conntrack(table: &Table<'_>, report: &mut Report) -> Conntrack {
 fn quotas(table: &Table<'_>, report: &mut Report) -> Quotas {
     let mut quotas = Quotas::default();
     for (key, scalar) in table {
-        let field = if *key == "groups" { &mut quotas.groups } else { &mut quotas.rules_per_group };
-        set(field, scalar, key, 1..=1_000_000, report);
+        let field = if key.name == "groups" { &mut quotas.groups } else { &mut quotas.rules_per_group };
+        set(field, scalar, key, report);
     }
     quotas
 }
@@ -91,26 +88,20 @@ fn quotas(table: &Table<'_>, report: &mut Report) -> Quotas {
 fn limits(table: &Table<'_>, report: &mut Report) -> Limits {
     let mut limits = Limits::default();
     for (key, scalar) in table {
-        match *key {
-            "interfaces" => set(&mut limits.interfaces, scalar, key, 1..=65_535, report),
-            "policy_bytes" => set(&mut limits.policy_bytes, scalar, key, 1 << 20..=16 << 30, report),
-            "rule_counters" => set(&mut limits.rule_counters, scalar, key, 1..=16_777_216, report),
-            "members" => set(&mut limits.members, scalar, key, 1..=16_777_216, report),
-            _ => set(&mut limits.fragments, scalar, key, 8..=1_048_576, report),
+        match key.name {
+            "interfaces" => set(&mut limits.interfaces, scalar, key, report),
+            "policy_bytes" => set(&mut limits.policy_bytes, scalar, key, report),
+            "rule_counters" => set(&mut limits.rule_counters, scalar, key, report),
+            "members" => set(&mut limits.members, scalar, key, report),
+            _ => set(&mut limits.fragments, scalar, key, report),
         }
     }
     limits
 }
 
 /// Puts a good number into `field`.
-fn set<T: TryFrom<u64>>(
-    field: &mut T,
-    scalar: &Scalar<'_>,
-    what: &str,
-    range: std::ops::RangeInclusive<u64>,
-    report: &mut Report,
-) {
-    let number = scalars::number(scalar, what, range, report);
+fn set<T: TryFrom<u64>>(field: &mut T, scalar: &Scalar<'_>, key: &Key, report: &mut Report) {
+    let number = scalars::number(scalar, key.name, key.range(), report);
     if let Some(value) = number.and_then(|number| T::try_from(number).ok()) {
         *field = value;
     }
