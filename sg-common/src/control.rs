@@ -10,6 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Control {
     /// Low 32 bits: the generation in force. High 32 bits: which half (0 or 1) of directory and settings it reads.
+    /// From `deadline` on `fallback` stands for it.
     pub word: u64,
     /// Secret of the conntrack hash, drawn when the tables are made.
     pub seed: u64,
@@ -22,7 +23,11 @@ pub struct Control {
     /// Interfaces per half of the directory.
     pub interfaces: u32,
     /// Always 0: a zero that the verifier does not know.
-    pub reserved: [u32; 5],
+    pub reserved: [u32; 1],
+    /// Tick from which on a change that nobody has confirmed is taken back; 0 = never.
+    pub deadline: u64,
+    /// The control word before that change.
+    pub fallback: u64,
 }
 
 const _: () = assert!(size_of::<Control>() == 64);
@@ -37,6 +42,18 @@ impl Control {
     #[inline(always)]
     pub const fn generation(word: u64) -> u32 {
         word as u32
+    }
+
+    /// The control word that packets are judged by at tick `now`.
+    #[inline(always)]
+    pub const fn in_force(&self, now: u64) -> u64 {
+        if self.is_taken_back(now) { self.fallback } else { self.word }
+    }
+
+    /// Whether the time to confirm the change in `word` is over at tick `now`.
+    #[inline(always)]
+    pub const fn is_taken_back(&self, now: u64) -> bool {
+        self.deadline != 0 && now >= self.deadline
     }
 
     /// Half in a control word.
@@ -100,4 +117,17 @@ pub struct Timeouts {
     pub unidirectional: u32,
     /// A fragmented datagram, after its first fragment.
     pub fragment: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_falls_back_at_its_deadline() {
+        let [word, fallback] = [Control::word_of(7, 1), Control::word_of(6, 0)];
+        let control = Control { word, fallback, deadline: 100, ..Control::default() };
+        assert_eq!([0, 99, 100, u64::MAX].map(|now| control.in_force(now)), [word, word, fallback, fallback]);
+        assert_eq!(Control { deadline: 0, ..control }.in_force(u64::MAX), word);
+    }
 }

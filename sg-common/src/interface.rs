@@ -66,6 +66,9 @@ pub mod flag {
     pub const MEMBERS_EGRESS: u32 = 1 << 7;
     /// Every bound group is stateless: what the default policy allows is not tracked either.
     pub const STATELESS_DEFAULT: u32 = 1 << 8;
+    /// Everything passes: the slot is not in use, but its device has programs on it, because another generation that may
+    /// come into force by itself binds it.
+    pub const UNFILTERED: u32 = 1 << 9;
 }
 
 /// Who may use a source address: a heap line found through [`Interface::sources`].

@@ -17,7 +17,7 @@ use crate::{
     guard,
     packet::Content,
     parse,
-    scene::{Hook, Manner, Scene},
+    scene::{self, Hook, Manner, Scene},
 };
 
 /// Judges a frame on interface `ifindex` for good; whether it passes.
@@ -26,6 +26,9 @@ pub fn judge<F: Frame + ?Sized>(frame: &F, ifindex: u32, hook: Hook) -> bool {
     let mut scene = match Scene::set(ifindex, hook, Manner::default()) {
         Ok(scene) => scene,
         Err((slot, reason)) => {
+            if scene::is_unfiltered(ifindex) {
+                return true;
+            }
             account::dropped(slot, EGRESS, reason);
             return false;
         }
@@ -60,7 +63,9 @@ pub fn probe<F: Frame + ?Sized>(frame: &F, ifindex: u32, hook: Hook, flags: u32,
     let mut scene = match Scene::set(ifindex, hook, Manner { probe: true, flags }) {
         Ok(scene) => scene,
         Err((_, reason)) => {
-            reply.why = reason as u32;
+            let passes = scene::is_unfiltered(ifindex);
+            reply.allowed = u32::from(passes);
+            reply.why = if passes { Stage::Exempt as u32 } else { reason as u32 };
             return;
         }
     };

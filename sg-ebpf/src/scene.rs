@@ -111,17 +111,31 @@ fn slot(ifindex: u32) -> u32 {
     unsafe { IFINDEX_HIGH.get(ifindex) }.copied().unwrap_or(0)
 }
 
-/// Settings of the half in force.
-#[inline(always)]
-pub fn settings(control: &Control) -> Option<&'static Settings> {
-    SETTINGS.get(Control::half(word(control)))
-}
-
-/// The generation word, read once and whole.
+/// The control word that packets are judged by now, read once and whole.
 #[inline(always)]
 fn word(control: &Control) -> u64 {
-    // SAFETY: a reference is valid for reads; volatile so that it is one load, at this moment.
-    unsafe { (&raw const control.word).read_volatile() }
+    // SAFETY: a reference is valid for reads; volatile so that each is one load, at this moment.
+    let load = |word: &u64| unsafe { (&raw const *word).read_volatile() };
+    let word = load(&control.word);
+    let deadline = load(&control.deadline);
+    // The clock is read here and again for the packet: kept, it takes a place on the stack ("combined stack size of 4
+    // calls is 528. Too large").
+    if deadline != 0 && now(control) >= deadline { load(&control.fallback) } else { word }
+}
+
+/// Whether packets on an interface that is not bound pass, because a policy that may come into force by itself binds it.
+// Not part of `Scene::set`, where it takes a place on the stack of every packet ("combined stack size of 4 calls is 528.
+// Too large").
+#[inline(never)]
+pub fn is_unfiltered(ifindex: u32) -> bool {
+    let Some(control) = control() else { return false };
+    let slot = slot(ifindex);
+    if slot == 0 || slot >= control.interfaces {
+        return false;
+    }
+    let half = Control::half(word(control));
+    let Some(iface) = DIRECTORY.get(half * control.interfaces + slot) else { return false };
+    iface.flags & flag::UNFILTERED != 0 && iface.ifindex == ifindex
 }
 
 impl Scene {

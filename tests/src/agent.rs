@@ -56,7 +56,7 @@ impl Agent {
     /// Runs the agent by `command`, which is the agent or one that runs what it is given.
     #[track_caller]
     pub fn run_by(&self, mut command: Command, arguments: &[&str]) -> Run {
-        command.arg("--state-dir").arg(self.options().state_dir).args(arguments);
+        command.arg("--state-dir").arg(self.state_dir()).args(arguments);
         // Ctrl-C is for whoever runs the agent: it must be able to unload still.
         command.process_group(0);
         let output = self.host.output(&mut command);
@@ -65,6 +65,11 @@ impl Agent {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// Where it remembers what is in force.
+    pub fn state_dir(&self) -> PathBuf {
+        self.files.path().join("state")
     }
 
     /// Writes a file beside the policy, such as one that an address group names.
@@ -172,7 +177,7 @@ impl Agent {
     }
 
     fn options(&self) -> Options {
-        Options { bpffs: "/sys/fs/bpf".into(), state_dir: self.files.path().join("state") }
+        Options { bpffs: "/sys/fs/bpf".into(), state_dir: self.state_dir() }
     }
 }
 

@@ -1,13 +1,14 @@
 //! `sg-agent apply FILE`.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{colour::Colour, difference, missing};
+use super::{colour::Colour, dry_run::Forecast, missing};
 use crate::{
-    dataplane::{Error, Loaded, Options, Outcome, Writer, environment, interfaces},
-    policy::{self, Loaded as File, Policy, render},
+    dataplane::{Error, Options, Outcome, Writer, environment, interfaces, preview::preview},
+    observe::{parse, time},
+    policy::{self, Loaded as File, Policy, Positions, render},
 };
 
 /// Load a policy file into the kernel and return when it is in force
@@ -18,9 +19,15 @@ pub struct Apply {
     /// Accept interfaces that are not there yet: each is enforced once it is there and the policy is applied again
     #[arg(long)]
     allow_missing: bool,
-    /// Only say what would change
+    /// Only say what would change, and which live connections that would cut
     #[arg(long)]
     dry_run: bool,
+    /// Return to the policy in force now unless `sg-agent confirm` comes within this time, 1s to 1d
+    #[arg(long, value_name = "DURATION", value_parser = trial_time, conflicts_with = "dry_run")]
+    confirm_within: Option<Duration>,
+    /// Wait for the confirmation; exit status 4 if it does not come
+    #[arg(long, requires = "confirm_within")]
+    wait: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -34,6 +41,7 @@ struct Report<'a> {
     changed: bool,
     interfaces: &'a [String],
     missing: Vec<&'a str>,
+    confirm_within_seconds: Option<u64>,
 }
 
 impl Apply {
@@ -52,35 +60,31 @@ impl Apply {
             return Ok(ExitCode::FAILURE);
         };
         if self.dry_run {
-            return self.dry_run(options, &policy);
+            return self.dry_run(options, &policy, &file.positions);
         }
         let mut writer = Writer::open(options, Some(&policy.settings))?;
-        let outcome = writer.apply(&policy)?;
+        let outcome = writer.apply_file(&policy, self.confirm_within)?;
+        drop(writer);
         self.report(&file, &policy, &outcome)?;
+        if self.wait && !Writer::wait_for_confirmation(options, outcome.generation)? {
+            return Err(
+                Error::InUse("not confirmed: what was in force before has come back".to_owned()).into()
+            );
+        }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn dry_run(&self, options: &Options, policy: &Policy) -> anyhow::Result<ExitCode> {
-        let before = match Loaded::open(options) {
-            Ok(loaded) => Arc::clone(loaded.state.policy()),
-            Err(Error::NotLoaded) => Arc::default(),
-            Err(error) => return Err(error.into()),
-        };
-        let changes = difference::changes(&before, policy);
-        let text = if self.json {
-            serde_json::to_string(&changes)? + "\n"
-        } else if changes.is_empty() {
-            "nothing would change\n".to_owned()
-        } else {
-            changes.iter().map(|change| format!("{change}\n")).collect()
-        };
-        super::print(&text)?;
+    fn dry_run(&self, options: &Options, policy: &Policy, positions: &Positions) -> anyhow::Result<ExitCode> {
+        let preview = preview(options, policy)?;
+        let forecast = Forecast::new(&preview, positions);
+        let name = render::printable(&self.file.display().to_string());
+        super::print(&if self.json { forecast.json()? + "\n" } else { forecast.human(&name) })?;
         Ok(ExitCode::SUCCESS)
     }
 
     fn report(&self, file: &File, policy: &Policy, outcome: &Outcome) -> anyhow::Result<()> {
-        let missing: Vec<&str> =
-            outcome.missing.iter().map(|&at| policy.interfaces[at].name.as_str()).collect();
+        let name = |at: &usize| Some(policy.interfaces.get(*at)?.name.as_str());
+        let missing: Vec<&str> = outcome.missing.iter().filter_map(name).collect();
         for (&at, name) in outcome.missing.iter().zip(&missing) {
             let span = file.positions.interfaces.get(at).copied().unwrap_or_default();
             super::print_error(&format!(
@@ -92,14 +96,38 @@ impl Apply {
                 render::printable(name),
             ))?;
         }
-        let Outcome { generation, is_changed, ref interfaces, .. } = *outcome;
+        for name in &outcome.forgotten {
+            super::print_error(&format!(
+                "sg-agent: {} is gone: its binding by `attach` is forgotten\n",
+                render::printable(name)
+            ))?;
+        }
+        let Outcome { generation, is_changed, ref interfaces, confirm_within, .. } = *outcome;
+        let confirm_within_seconds = confirm_within.map(|within| within.as_secs());
         if self.json {
-            let report = Report { generation, changed: is_changed, interfaces, missing };
-            return super::print(&(serde_json::to_string(&report)? + "\n"));
+            return super::print_json(&Report {
+                generation,
+                changed: is_changed,
+                interfaces,
+                missing,
+                confirm_within_seconds,
+            });
         }
         let what = if is_changed || outcome.hooks_changed > 0 { "in force" } else { "nothing changed" };
-        super::print(&format!("generation {generation}: {what}; {}\n", list(interfaces)))
+        let until = confirm_within_seconds.map(|seconds| {
+            format!("; what was before comes back in {} unless `sg-agent confirm` comes", time::span(seconds))
+        });
+        let until = until.unwrap_or_default();
+        super::print(&format!("generation {generation}: {what}; {}{until}\n", list(interfaces)))
     }
+}
+
+/// How long a change may wait for its confirmation.
+fn trial_time(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_secs(86_400);
+    let time = parse::duration(text)?;
+    let fits = !time.is_zero() && time <= LONGEST;
+    fits.then_some(time).ok_or_else(|| "write a time from `1s` to `1d`".to_owned())
 }
 
 /// The interfaces in a line, however many.

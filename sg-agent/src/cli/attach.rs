@@ -61,7 +61,16 @@ impl Attach {
             Some(known) => *known = entry,
             None => policy.interfaces.push(entry),
         }
+        let default = &policy.settings.default_group;
+        let is_shut = self.groups.is_empty() && !policy.groups.contains_key(default);
+        let warning = format!(
+            "sg-agent: warning: {} names no group and there is no group `{default}`: nothing passes\n",
+            self.interface
+        );
         let generation = writer.apply(&Arc::new(policy))?.generation;
+        if is_shut {
+            super::print_error(&warning)?;
+        }
         super::print(&format!("{}: enforced, generation {generation}\n", self.interface))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -80,6 +89,7 @@ impl Attach {
             rx_hook: RxHook::Auto,
             zone: String::new(),
             link_local: LinkLocal::Any,
+            attached: true,
         }
     }
 }

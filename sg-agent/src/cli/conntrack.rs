@@ -115,11 +115,8 @@ impl Selection {
 
 /// The live connections that `filter` takes, in the order of listings.
 fn selected(loaded: &Loaded, clock: &Clock, filter: &Filter) -> Vec<Connection> {
-    let (kernel, state, now) = (&loaded.kernel, &loaded.state, clock.now_tick);
-    let mut found = connection::live(state, clock, &kernel.connections_v4(now));
-    found.extend(connection::live(state, clock, &kernel.connections_v6(now)));
+    let mut found = connection::all(loaded, clock);
     found.retain(|connection| filter.takes(connection));
-    found.sort_by(Connection::cmp_listed);
     found
 }
 

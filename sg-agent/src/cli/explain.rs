@@ -98,7 +98,7 @@ impl Explain {
             let now = loaded.kernel.clock()?.now_wall;
             let is_known = reply.slot == bound.slot && reply.generation == loaded.state.generation();
             // A question about an interface that the program does not know comes back without either.
-            if is_known || loaded.kernel.generation() == loaded.state.generation() {
+            if is_known || loaded.kernel.generation()? == loaded.state.generation() {
                 return Ok(answer(&loaded.state, (name, bound), &packet, &reply, now));
             }
         }

@@ -6,8 +6,10 @@ pub mod attach;
 pub mod check;
 pub mod clock_offset;
 pub mod colour;
+pub mod confirm;
 pub mod conntrack;
 mod difference;
+mod dry_run;
 pub mod explain;
 mod fit;
 pub mod import;
@@ -46,6 +48,8 @@ pub enum Command {
     Attach(attach::Attach),
     /// Validate a policy file: every fault, then what is doubtful about it
     Check(check::Check),
+    /// Make a change that waits for its confirmation lasting
+    Confirm(confirm::Confirm),
     /// Move the kernel side's clock ahead, for tests
     #[command(hide = true)]
     ClockOffset(clock_offset::ClockOffset),
@@ -59,6 +63,8 @@ pub enum Command {
     Explain(explain::Explain),
     /// Turn the security groups of another product into a policy file
     Import(import::Import),
+    /// Return to the policy before
+    Rollback(confirm::Rollback),
     /// Show every rule in force with what it decided
     Rules(rules::Rules),
     /// Print the JSON Schema of the policy file, for editors
@@ -82,12 +88,14 @@ impl Command {
             Command::Apply(verb) => verb.run(options),
             Command::Attach(verb) => verb.run(options),
             Command::Check(verb) => verb.run(),
+            Command::Confirm(verb) => verb.run(options),
             Command::ClockOffset(verb) => verb.run(options),
             Command::KernelLog(verb) => verb.run(options),
             Command::Conntrack(verb) => verb.run(options),
             Command::Detach(verb) => verb.run(options),
             Command::Explain(verb) => verb.run(options),
             Command::Import(verb) => verb.run(),
+            Command::Rollback(verb) => verb.run(options),
             Command::Rules(verb) => verb.run(options),
             Command::Schema(verb) => verb.run(),
             Command::Service(verb) => verb.run(),

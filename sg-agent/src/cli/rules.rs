@@ -30,7 +30,7 @@ pub struct Rules {
     /// Only rules of this group
     #[arg(long)]
     group: Option<String>,
-    /// Only rules without a hit for this long, or ever: 30d, 12h
+    /// Only rules that have been in force for this long without a hit: 30d, 12h
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     unused: Option<Duration>,
     /// Print JSON
@@ -48,7 +48,12 @@ impl Rules {
         let hits = hits_of(&loaded, &clock, self.interface.as_deref())?;
         let wanted = Wanted { interface: self.interface, group: self.group, unused: self.unused };
         let hits_at = |counter: u32| hits.get(&counter).copied().unwrap_or_default();
-        let rows = hits::rows(&loaded.state, &wanted, clock.now_wall, hits_at);
+        let mut rows = hits::rows(&loaded.state, &wanted, clock.now_wall, hits_at);
+        if let Some(span) = self.unused {
+            let (old, young) = hits::unused(rows, span, clock.now_wall);
+            rows = old;
+            note_young(young, span)?;
+        }
         if self.json {
             super::print_json(&rows)?;
         } else {
@@ -83,11 +88,23 @@ fn hits_of(
             let counters = loaded.rule_counters(range.base..range.base + range.len)?;
             for (at, counter) in (range.base..).zip(counters) {
                 let last = (counter.packets > 0).then(|| time::when(clock, counter.last_hit));
-                found.insert(at, Hits { packets: counter.packets, bytes: counter.bytes, last });
+                let since = loaded.in_force_since(at).map(|tick| time::when(clock, tick));
+                found.insert(at, Hits { packets: counter.packets, bytes: counter.bytes, last, since });
             }
         }
     }
     Ok(found)
+}
+
+/// Says how many rules without a hit are too young to be called unused.
+fn note_young(young: usize, span: Duration) -> anyhow::Result<()> {
+    if young == 0 {
+        return Ok(());
+    }
+    let span = time::span(span.as_secs());
+    super::print_error(&format!(
+        "sg-agent: rules without a hit that are in force for less than {span}: {young}\n"
+    ))
 }
 
 fn human(rows: &[Row]) -> String {
@@ -102,9 +119,10 @@ fn human(rows: &[Row]) -> String {
         "PACKETS",
         "BYTES",
         "LAST HIT",
+        "IN FORCE FOR",
         "DESCRIPTION",
     ];
-    let numeric = [false, false, false, true, false, true, true, true, false, false];
+    let numeric = [false, false, false, true, false, true, true, true, false, false, false];
     let cells = |row: &Row| {
         [
             row.interface.clone(),
@@ -116,6 +134,7 @@ fn human(rows: &[Row]) -> String {
             row.packets.to_string(),
             row.bytes.to_string(),
             row.last.map_or_else(|| "never".to_owned(), |last| ago(now, last)),
+            row.since.map_or_else(String::new, |since| span_since(now, since)),
             row.description.clone(),
         ]
     };
@@ -139,6 +158,9 @@ fn action(row: &Row) -> &'static str {
 }
 
 fn ago(now: SystemTime, then: SystemTime) -> String {
-    let seconds = now.duration_since(then).unwrap_or_default().as_secs();
-    format!("{} ago", time::span(seconds))
+    format!("{} ago", span_since(now, then))
+}
+
+fn span_since(now: SystemTime, then: SystemTime) -> String {
+    time::span(now.duration_since(then).unwrap_or_default().as_secs())
 }

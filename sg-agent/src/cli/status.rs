@@ -10,6 +10,7 @@ use crate::{
     dataplane::{
         Loaded, Options, Place,
         hooks::{self, InterfaceStatus},
+        trial::Pending,
     },
     policy::model::Role,
 };
@@ -25,6 +26,9 @@ pub struct Status {
 #[derive(Serialize)]
 struct Report {
     generation: u32,
+    pending: Option<Pending>,
+    /// The last change was not confirmed in time.
+    has_returned: bool,
     interfaces: Vec<InterfaceStatus>,
     conntrack: Fill,
 }
@@ -39,9 +43,12 @@ impl Status {
     /// Prints it.
     pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
         let loaded = Loaded::open(options)?;
-        let now = loaded.kernel.clock()?.now_tick;
+        let clock = loaded.kernel.clock()?;
+        let (now, control) = (clock.now_tick, loaded.kernel.control());
         let report = Report {
             generation: loaded.state.generation(),
+            pending: Pending::of(&control, &clock),
+            has_returned: control.is_taken_back(now) && control.word != control.fallback,
             interfaces: hooks::status(&loaded, &Place::find(options)?)?,
             conntrack: Fill {
                 entries: loaded.kernel.count_connections(now),
@@ -81,6 +88,15 @@ fn human(report: &Report) -> anyhow::Result<String> {
     let mut out = String::new();
     let Fill { entries, max_entries } = report.conntrack;
     writeln!(out, "generation {}, connections {entries} of {max_entries}", report.generation)?;
+    if let Some(pending) = &report.pending {
+        writeln!(out, "the last change {pending}; then generation {} returns", pending.returns_to)?;
+    }
+    if report.has_returned {
+        writeln!(
+            out,
+            "the last change was not confirmed in time: what was in force before is in force again"
+        )?;
+    }
     for line in table.lines() {
         writeln!(out, "{}", line.trim_end())?;
     }

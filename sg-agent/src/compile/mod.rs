@@ -14,12 +14,14 @@
 //! | [`members`], [`sets`], [`zones`] | address -> set of groups |
 //! | [`interfaces`], [`sources`] | directory entries |
 //! | [`counters`] | rule counters, and where they went |
+//! | [`fate`] | what becomes of a connection under the next state |
 //! | [`changes`], [`mod@plan`], [`planner`], [`state`] | from one state to the next |
 
 pub mod changes;
 pub mod clock;
 pub mod counters;
 pub mod error;
+pub mod fate;
 pub mod fold;
 pub mod heap;
 pub mod interfaces;

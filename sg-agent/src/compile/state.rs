@@ -1,6 +1,9 @@
 //! What is in force, as far as the next plan has to know it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use sg_common::{
@@ -12,9 +15,10 @@ use sg_common::{
 use super::{
     counters::CounterRange,
     heap::Heap,
-    interfaces::Each,
+    interfaces::{Each, on_change},
     members::Members,
     order::{PolicyKey, View},
+    plan::renew,
     policy::CompiledPolicy,
     sets::{NamedSet, Sets},
     zones::Zones,
@@ -97,6 +101,43 @@ impl Saved {
     pub fn heap_lines(&self) -> std::ops::Range<LineIndex> {
         self.heap_base..self.heap_high_water
     }
+
+    /// The policy.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// Indexes of the devices that were bound.
+    pub fn devices(&self) -> BTreeSet<u32> {
+        self.interfaces.values().map(|bound| bound.row.ifindex).collect()
+    }
+
+    /// The same in `generation`, when it comes back after `rejected`, which had followed it.
+    #[must_use]
+    pub fn returned_from(mut self, rejected: &Self, generation: u32) -> Self {
+        let after = (&rejected.interfaces, rejected.generation);
+        returned(&mut self.interfaces, &self.policy, after, generation);
+        Self { generation, ..self }
+    }
+}
+
+/// The interfaces of `policy`, `before` a change, when they come back `after` it (its interfaces and generation): what was
+/// judged anew then is judged anew, from `generation` on. Returns the names of those.
+pub fn returned(
+    before: &mut BTreeMap<String, Bound>,
+    policy: &Policy,
+    after: (&BTreeMap<String, Bound>, u32),
+    generation: u32,
+) -> Vec<String> {
+    let mut changed = Vec::new();
+    for (name, bound) in before {
+        let same_device = |there: &&Bound| there.row.ifindex == bound.row.ifindex && there.slot == bound.slot;
+        if after.0.get(name).filter(same_device).is_some_and(|there| there.row.generation == after.1) {
+            renew(&mut bound.row, generation, on_change(policy, &bound.groups));
+            changed.push(name.clone());
+        }
+    }
+    changed
 }
 
 impl State {
@@ -127,6 +168,11 @@ impl State {
     /// The generation in force.
     pub fn generation(&self) -> u32 {
         self.generation
+    }
+
+    /// Moves on to `generation`, in which packets are judged as before.
+    pub fn enter(&mut self, generation: u32) {
+        self.generation = generation;
     }
 
     /// Capacities of the kernel tables.

@@ -112,29 +112,29 @@ fn transmit(links: &Links, hooks: &Hooks, slot: u32, device: &Device) -> Option<
     hook.has_clsact.then_some(Transmit::Clsact)
 }
 
-impl Writer {
-    /// Fails if `policy` needs a hook that is another program's.
-    pub(super) fn check_hooks(&self, policy: &Policy, devices: &[Device]) -> Result<(), Error> {
-        let links = links::links(&self.place.links())?;
-        let of_others = upgrade::links_of_others(&self.place)?;
-        let is_ours = |device: &Device| {
-            links.values().chain(&of_others).any(|link| link.ifindex == device.ifindex && !link.is_tcx)
-        };
-        for device in devices.iter().filter(|device| !is_ours(device)) {
-            if let Some(entry) = bind::entry(policy, &device.name) {
-                Wish::of(entry, device).check_free()?;
-            }
+/// Fails if `policy` needs a hook that is another program's.
+pub(super) fn check_hooks(place: &Place, policy: &Policy, devices: &[Device]) -> Result<(), Error> {
+    let links = links::links(&place.links())?;
+    let of_others = upgrade::links_of_others(place)?;
+    let is_ours = |device: &Device| {
+        links.values().chain(&of_others).any(|link| link.ifindex == device.ifindex && !link.is_tcx)
+    };
+    for device in devices.iter().filter(|device| !is_ours(device)) {
+        if let Some(entry) = bind::entry(policy, &device.name) {
+            Wish::of(entry, device).check_free()?;
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// The slots of the devices that have our programs on them.
-    pub(super) fn linked(&self) -> Result<Linked, Error> {
-        let links = links::links(&self.place.links())?;
-        let on_device = links.iter().filter(|(_, link)| link.ifindex != 0);
-        Ok(on_device.map(|((slot, _), link)| (link.ifindex, *slot)).collect())
-    }
+/// The slots of the devices that have our programs on them.
+pub(super) fn linked(place: &Place) -> Result<Linked, Error> {
+    let links = links::links(&place.links())?;
+    let on_device = links.iter().filter(|(_, link)| link.ifindex != 0);
+    Ok(on_device.map(|((slot, _), link)| (link.ifindex, *slot)).collect())
+}
 
+impl Writer {
     /// Puts programs where they are missing and takes them off where nothing is bound; tells how many. On an error those
     /// that it put on are off again.
     pub(super) fn sync_hooks(&mut self, devices: &[Device]) -> Result<usize, Error> {
@@ -189,7 +189,8 @@ impl Writer {
     }
 
     fn detach_stale(&mut self, devices: &[Device]) -> Result<usize, Error> {
-        let bound: BTreeSet<u32> = self.loaded.state.interfaces().values().map(|bound| bound.slot).collect();
+        let bound = self.loaded.state.interfaces().values().map(|bound| bound.slot);
+        let bound: BTreeSet<u32> = bound.chain(self.standing.spared()).collect();
         let links = links::links(&self.place.links())?;
         let is_stale = |(slot, side): &(u32, Side)| *side == Side::Cover || !bound.contains(slot);
         let stale: Vec<&Link> = links.iter().filter(|(key, _)| is_stale(key)).map(|found| found.1).collect();

@@ -39,6 +39,8 @@ mod word {
     pub const WORD: usize = 0;
     pub const SEED: usize = 1;
     pub const CLOCK_OFFSET: usize = 2;
+    pub const DEADLINE: usize = 6;
+    pub const FALLBACK: usize = 7;
 }
 
 impl Kernel {
@@ -53,9 +55,28 @@ impl Kernel {
         zerocopy::transmute!(words)
     }
 
+    /// The control word that packets are judged by.
+    pub(super) fn word_in_force(&self) -> Result<u64, Error> {
+        let control = self.control();
+        // Asking for the time costs a run of a program.
+        let now = if control.deadline == 0 { 0 } else { self.now()?.0 };
+        Ok(control.in_force(now))
+    }
+
     /// The generation in force.
-    pub fn generation(&self) -> u32 {
-        Control::generation(self.maps.control.load(word::WORD))
+    pub fn generation(&self) -> Result<u32, Error> {
+        Ok(Control::generation(self.word_in_force()?))
+    }
+
+    /// From tick `deadline` on, `fallback` is the control word, whatever becomes of this process.
+    pub(super) fn arm(&self, deadline: u64, fallback: u64) {
+        self.maps.control.store(word::FALLBACK, fallback);
+        self.maps.control.store(word::DEADLINE, deadline);
+    }
+
+    /// The control word stands for itself again.
+    pub(super) fn disarm(&self) {
+        self.maps.control.store(word::DEADLINE, 0);
     }
 
     /// Sets everything of the control line but the control word and the clock.
@@ -78,7 +99,7 @@ impl Kernel {
 
     /// Settings in force.
     pub fn settings(&self) -> Result<Settings, Error> {
-        let half = Control::half(self.maps.control.load(word::WORD));
+        let half = Control::half(self.word_in_force()?);
         self.maps.settings.get(&half, 0).attempt(|| "reading the settings".to_owned())
     }
 
@@ -117,7 +138,8 @@ impl Kernel {
         range.map(|at| self.rule_counter(at)).collect()
     }
 
-    fn rule_counter(&self, at: u32) -> Result<RuleCounter, Error> {
+    /// One of them.
+    pub(super) fn rule_counter(&self, at: u32) -> Result<RuleCounter, Error> {
         let by_cpu =
             self.maps.rule_counters.get(&at, 0).attempt(|| "reading the rule counters".to_owned())?;
         let mut sum = RuleCounter::default();

@@ -15,17 +15,24 @@
 //! | [`kernel`], `write`, `maps`, `programs`, `memory` | tables and programs, opened; a plan written |
 //! | [`bind`], [`interfaces`] | which device goes with which entry of the policy, in which slot |
 //! | [`hooks`], [`attach`], [`links`] | which programs are where, and putting them there |
+//! | [`preview`] | what a change would do |
 //! | [`kernel_log`] | the debugging log of the kernel side |
-//! | [`store`] | what is remembered beside the tables |
+//! | [`inherit`] | what a policy file takes over from what is in force |
+//! | [`trial`] | a change that is taken back unless it is confirmed; the policy before |
+//! | [`store`], [`history`] | what is remembered beside the tables |
 //! | `upgrade` | programs of another build for the tables in use |
 //! | `lock` | keeps two writers apart |
 
 pub mod attach;
 pub mod bind;
+mod change;
 pub mod clock;
+mod confirm;
 pub mod environment;
 pub mod error;
+pub mod history;
 pub mod hooks;
+pub mod inherit;
 pub mod interfaces;
 pub mod kernel;
 pub mod kernel_log;
@@ -35,8 +42,10 @@ mod lock;
 mod maps;
 mod memory;
 pub mod place;
+pub mod preview;
 mod programs;
 pub mod store;
+pub mod trial;
 mod upgrade;
 mod write;
 mod writer;
@@ -44,9 +53,10 @@ mod writer;
 use sg_common::stats::RuleCounter;
 
 pub use error::Error;
+use history::History;
 pub use kernel::Kernel;
 pub use place::{Options, Place};
-use store::{Carried, Store};
+use store::Store;
 pub use writer::{Outcome, Writer, unload};
 
 use crate::compile::State;
@@ -60,7 +70,7 @@ pub struct Loaded {
     pub kernel: Kernel,
     /// What they mean.
     pub state: State,
-    carried: Carried,
+    history: History,
 }
 
 impl Loaded {
@@ -77,24 +87,33 @@ impl Loaded {
         let kernel = Kernel::open(&place.pins())?;
         let store = Store::new(place.state());
         for _ in 0..TRIES {
-            let generation = kernel.generation();
+            let generation = kernel.generation()?;
             if generation == 0 {
                 return Err(Error::NotLoaded);
             }
-            if let Some(state) = read_state(&kernel, &store, generation) {
-                return Ok(Self { carried: store.carried(generation), kernel, state });
+            if let Some(state) = read_state(&kernel, &store, generation)? {
+                return Ok(Self { history: store.history(generation), kernel, state });
             }
         }
-        Err(Error::StateLost { path: store.state_path(kernel.generation()) })
+        Err(Error::StateLost { path: store.state_path(kernel.generation()?) })
     }
 
     /// What the rules with these counters decided, what they counted before a change of policy included.
     pub fn rule_counters(&self, range: std::ops::Range<u32>) -> Result<Vec<RuleCounter>, Error> {
         let mut counters = self.kernel.rule_counters(range.clone())?;
         for (at, counter) in range.zip(&mut counters) {
-            self.carried.add_to(at, counter);
+            self.history.add_to(at, counter);
         }
         Ok(counters)
+    }
+
+    fn rule_counter(&self, at: u32) -> Result<RuleCounter, Error> {
+        Ok(self.rule_counters(at..at + 1)?.pop().unwrap_or_default())
+    }
+
+    /// The tick from which on the rule with this counter, or one that is the same, has been in force.
+    pub fn in_force_since(&self, counter: u32) -> Option<u64> {
+        self.history.since(counter)
     }
 }
 
@@ -110,8 +129,8 @@ fn not_loaded(place: &Place) -> Error {
 }
 
 /// The state of `generation`, if it is known and still in force.
-fn read_state(kernel: &Kernel, store: &Store, generation: u32) -> Option<State> {
-    let saved = store.state(generation)?;
+fn read_state(kernel: &Kernel, store: &Store, generation: u32) -> Result<Option<State>, Error> {
+    let Some(saved) = store.state(generation) else { return Ok(None) };
     let lines = kernel.lines(saved.heap_lines());
-    (kernel.generation() == generation).then(|| State::restore(saved, lines))
+    Ok((kernel.generation()? == generation).then(|| State::restore(saved, lines)))
 }

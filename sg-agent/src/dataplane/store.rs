@@ -9,17 +9,21 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use sg_common::stats::RuleCounter;
 
-use super::error::{Error, OfFile as _};
+use super::{
+    error::{Error, OfFile as _},
+    history::History,
+};
 use crate::{
-    compile::{Saved, counters::CounterRange},
+    compile::Saved,
     policy::model::{Role, RxHook},
 };
 
 const STATE: &str = "state";
 const COUNTERS: &str = "counters";
 const HOOKS: &str = "hooks.json";
+const TRIAL: &str = "trial.json";
+const PREVIOUS: &str = "previous.json";
 
 /// The state directory.
 #[derive(Clone, Debug)]
@@ -46,39 +50,11 @@ pub struct Hook {
     pub has_clsact: bool,
 }
 
-/// What rules counted in counters that they no longer have, by the counter that they have now: packets, bytes, last hit.
+/// What has to be known of a change that waits for its confirmation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Carried(BTreeMap<u32, [u64; 3]>);
-
-impl Carried {
-    /// Adds what was carried over to a counter.
-    pub fn add_to(&self, at: u32, counter: &mut RuleCounter) {
-        if let Some([packets, bytes, last_hit]) = self.0.get(&at) {
-            counter.packets += packets;
-            counter.bytes += bytes;
-            counter.last_hit = counter.last_hit.max(*last_hit);
-        }
-    }
-
-    /// What is carried once the counters in `zeroed` count anew and rules have `moved` from one counter to another.
-    /// `counts` gives what a counter has, carried or not.
-    pub fn after<E>(
-        &self,
-        zeroed: &[CounterRange],
-        moved: &[(u32, u32)],
-        mut counts: impl FnMut(u32) -> Result<RuleCounter, E>,
-    ) -> Result<Self, E> {
-        let is_new = |at: u32| zeroed.iter().any(|range| (range.base..range.base + range.len).contains(&at));
-        let mut next: BTreeMap<_, _> =
-            self.0.iter().filter(|(at, _)| !is_new(**at)).map(|(at, counts)| (*at, *counts)).collect();
-        for &(from, to) in moved {
-            let RuleCounter { packets, bytes, last_hit, .. } = counts(from)?;
-            if packets > 0 {
-                next.insert(to, [packets, bytes, last_hit]);
-            }
-        }
-        Ok(Self(next))
-    }
+pub struct Trial {
+    /// Old and new counter of rules that are the same before and after it.
+    pub moved: Vec<(u32, u32)>,
 }
 
 impl Store {
@@ -107,14 +83,57 @@ impl Store {
         self.directory.join(numbered(STATE, generation))
     }
 
-    /// Counts carried over into `generation`.
-    pub fn carried(&self, generation: u32) -> Carried {
+    /// What the rules of `generation` have behind them.
+    pub fn history(&self, generation: u32) -> History {
         self.read(&numbered(COUNTERS, generation)).unwrap_or_default()
     }
 
-    /// Writes down the counts carried over into `generation`.
-    pub fn save_carried(&self, generation: u32, carried: &Carried) -> Result<(), Error> {
-        self.write(&numbered(COUNTERS, generation), carried)
+    /// Writes down what the rules of `generation` have behind them.
+    pub fn save_history(&self, generation: u32, history: &History) -> Result<(), Error> {
+        self.write(&numbered(COUNTERS, generation), history)
+    }
+
+    /// What is known of the change that waits for its confirmation.
+    pub fn trial(&self) -> Trial {
+        self.read(TRIAL).unwrap_or_default()
+    }
+
+    /// Writes down what has to be known of a change that waits for its confirmation.
+    pub fn save_trial(&self, trial: &Trial) -> Result<(), Error> {
+        self.write(TRIAL, trial)
+    }
+
+    /// No change waits for its confirmation any more.
+    pub fn remove_trial(&self) {
+        let _ = fs::remove_file(self.directory.join(TRIAL));
+    }
+
+    /// The state that a rollback returns to.
+    pub fn previous(&self) -> Option<Saved> {
+        self.read(PREVIOUS)
+    }
+
+    /// Makes the state of `generation` the one that a rollback returns to. It stays what it is.
+    pub fn keep_as_previous(&self, generation: u32) -> Result<(), Error> {
+        let path = self.directory.join(PREVIOUS);
+        let unfinished = self.directory.join(format!("{PREVIOUS}.unfinished"));
+        self.forget(&unfinished)?;
+        fs::hard_link(self.state_path(generation), &unfinished).of_file(&unfinished)?;
+        fs::rename(&unfinished, &path).of_file(&path)?;
+        // A rename onto another name of the same file does nothing.
+        self.forget(&unfinished)
+    }
+
+    /// There is nothing to return to.
+    pub fn forget_previous(&self) -> Result<(), Error> {
+        self.forget(&self.directory.join(PREVIOUS))
+    }
+
+    fn forget(&self, path: &Path) -> Result<(), Error> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).of_file(path),
+            _ => Ok(()),
+        }
     }
 
     /// How interfaces were attached.
@@ -146,7 +165,8 @@ impl Store {
     /// Removes everything.
     pub fn clear(&self) -> Result<(), Error> {
         for name in self.files() {
-            if name == HOOKS || name.starts_with(STATE) || name.starts_with(COUNTERS) {
+            let is_ours = [HOOKS, TRIAL, PREVIOUS, STATE, COUNTERS].iter().any(|kind| name.starts_with(kind));
+            if is_ours {
                 let path = self.directory.join(name);
                 fs::remove_file(&path).of_file(&path)?;
             }
@@ -193,37 +213,35 @@ fn numbered(kind: &str, generation: u32) -> String {
 mod tests {
     use super::*;
 
-    fn counter(packets: u64) -> RuleCounter {
-        RuleCounter { packets, bytes: packets * 100, last_hit: packets, reserved: 0 }
-    }
-
-    #[test]
-    fn counts_go_with_their_rules() {
-        let zeroed = [CounterRange { base: 10, len: 3 }];
-        let moved = [(0, 11), (1, 12)];
-        let carried = Carried(BTreeMap::from([(5, [1, 1, 1]), (10, [9, 9, 9])]));
-        let counts = |at| Ok::<_, ()>(counter(if at == 0 { 7 } else { 0 }));
-        let after = carried.after(&zeroed, &moved, counts).unwrap();
-        assert_eq!(after, Carried(BTreeMap::from([(5, [1, 1, 1]), (11, [7, 700, 7])])));
-        let mut now = counter(2);
-        after.add_to(11, &mut now);
-        assert_eq!((now.packets, now.bytes, now.last_hit), (9, 900, 7));
-    }
-
     #[test]
     fn files_are_whole_or_not_there() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path());
-        let carried = Carried(BTreeMap::from([(5, [1, 2, 3])]));
-        store.save_carried(4, &carried).unwrap();
-        assert_eq!(store.carried(4), carried);
-        fs::write(directory.path().join("counters-5.json"), "{").unwrap();
-        assert_eq!(store.carried(5), Carried::default());
+        let trial = Trial { moved: vec![(5, 2)] };
+        store.save_trial(&trial).unwrap();
+        assert_eq!(store.trial(), trial);
+        fs::write(directory.path().join("trial.json"), "{").unwrap();
+        assert_eq!(store.trial(), Trial::default());
         fs::write(store.state_path(4), "{}").unwrap();
         assert!(store.has_others(5) && !store.has_others(4) && store.state(4).is_none());
         store.remove_others(5);
         assert!(!store.has_others(5));
         store.clear().unwrap();
         assert!(store.files().is_empty());
+    }
+
+    #[test]
+    fn the_previous_state_outlives_its_generation() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        let there = || directory.path().join(PREVIOUS).exists();
+        fs::write(store.state_path(4), "{}").unwrap();
+        store.keep_as_previous(4).unwrap();
+        store.keep_as_previous(4).unwrap();
+        assert_eq!(store.files().len(), 2, "{:?}", store.files());
+        store.remove_others(5);
+        assert!(there());
+        store.forget_previous().unwrap();
+        assert!(!there());
     }
 }

@@ -12,7 +12,7 @@ use rustix::thread::{MembarrierCommand, membarrier};
 use sg_common::{
     control::Control,
     heap::Line,
-    interface::Interface,
+    interface::{Interface, flag},
     limits::DIRECT_IFINDEX,
     members::{Member, MemberKey, Membership},
     stats::{InterfaceStats, RuleCounter},
@@ -23,7 +23,16 @@ use super::{
     error::{Attempt as _, Error},
     kernel::Kernel,
 };
-use crate::compile::{Plan, counters::CounterRange};
+use crate::compile::{Plan, counters::CounterRange, state::Bound};
+
+/// A device in the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Site {
+    /// Its slot.
+    pub slot: u32,
+    /// Its index.
+    pub ifindex: u32,
+}
 
 /// Longer than any packet takes, where the kernel does not say when all packets are done.
 const LONGER_THAN_A_PACKET: Duration = Duration::from_millis(100);
@@ -60,6 +69,30 @@ impl Kernel {
         self.switch(plan.generation, self.other_half());
     }
 
+    /// Lets everything pass on devices that a half of the directory does not bind, each with the slot that it has in the
+    /// other half. Packets may be judged by either.
+    pub(super) fn leave_unfiltered(&mut self, half: u32, devices: &[Site]) -> Result<(), Error> {
+        let first = half * self.control().interfaces;
+        for &Site { slot, ifindex } in devices {
+            let row = Interface { flags: flag::UNFILTERED, ifindex, ..Interface::default() };
+            self.maps.directory.set(first + slot, row, 0).attempt(|| "writing the directory".to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// Writes the directory entries of `bound` in a half that nobody is judged by.
+    pub(super) fn set_rows<'a>(
+        &mut self,
+        half: u32,
+        mut bound: impl Iterator<Item = &'a Bound>,
+    ) -> Result<(), Error> {
+        let first = half * self.control().interfaces;
+        bound.try_for_each(|bound| {
+            let written = self.maps.directory.set(first + bound.slot, bound.row, 0);
+            written.attempt(|| "writing the directory".to_owned())
+        })
+    }
+
     /// Waits until nobody is judged by the policy before, then removes what only that used. `unused` are device
     /// indexes that are not bound any more.
     pub(super) fn retire(&mut self, plan: &Plan, unused: &[u32]) -> Result<(), Error> {
@@ -67,10 +100,12 @@ impl Kernel {
         for key in &plan.members_to_remove {
             self.remove_member(key)?;
         }
-        for &ifindex in unused {
-            self.set_slot(ifindex, 0)?;
-        }
-        Ok(())
+        self.forget_devices(unused)
+    }
+
+    /// Nothing of these devices, by index, is known any more.
+    pub(super) fn forget_devices(&mut self, unused: &[u32]) -> Result<(), Error> {
+        unused.iter().try_for_each(|&ifindex| self.set_slot(ifindex, 0))
     }
 
     /// Makes memberships right that an interrupted writer left: those of later generations than `generation` are
@@ -90,7 +125,7 @@ impl Kernel {
     /// Adds to `plan` what its state knows nothing of: members of the policy in force stay members until the switch, and
     /// those whom the plan does not name leave with it.
     pub(super) fn inherit_members(&self, plan: &mut Plan) -> Result<(), Error> {
-        let in_force = self.generation();
+        let in_force = self.generation()?;
         let known: BTreeMap<MemberKey, usize> =
             plan.members.iter().enumerate().map(|(at, (key, _))| (*key, at)).collect();
         for (key, one) in self.all_members()? {
@@ -126,7 +161,8 @@ impl Kernel {
         self.maps.stats.set(slot, zeros, 0).attempt(|| "zeroing the counters".to_owned())
     }
 
-    fn other_half(&self) -> u32 {
+    /// The half that is not in force. A writer has seen to it that no deadline has passed.
+    pub(super) fn other_half(&self) -> u32 {
         1 - Control::half(self.control().word)
     }
 

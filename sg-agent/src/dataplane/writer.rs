@@ -1,11 +1,13 @@
 //! One change of policy, whole: from the lock to the last hook.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    Loaded, bind, environment,
+    Loaded, environment,
     error::Error,
-    hooks::remove_clsact,
+    history::History,
+    hooks::{check_hooks, remove_clsact},
+    inherit,
     interfaces::{self, Device},
     kernel::Kernel,
     links,
@@ -14,12 +16,13 @@ use super::{
     not_loaded,
     place::{Options, Place},
     read_state,
-    store::{Carried, Hooks, Store},
+    store::{Hooks, Store},
+    trial::{self, Standing},
     upgrade,
     write::grace_period,
 };
 use crate::{
-    compile::{self, State},
+    compile::State,
     policy::{Policy, model::Settings},
 };
 
@@ -30,13 +33,15 @@ pub struct Writer {
     pub(super) place: Place,
     pub(super) store: Store,
     pub(super) hooks: Hooks,
-    origin: Origin,
+    /// What waits for its confirmation, or did when this was opened.
+    pub(super) standing: Standing,
+    pub(super) origin: Origin,
     _lock: Lock,
 }
 
 /// What the tables were when they were opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     /// Made just now.
     New,
     /// In force.
@@ -44,6 +49,8 @@ enum Origin {
     /// In force, but nobody knows what is: there is nothing to return to.
     Lost,
 }
+
+type Adopted = (Loaded, Origin);
 
 /// What came of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +65,10 @@ pub struct Outcome {
     pub missing: Vec<usize>,
     /// Programs that were attached and taken off.
     pub hooks_changed: usize,
+    /// Interfaces whose binding by `attach` is forgotten: there is no such device any more.
+    pub forgotten: Vec<String>,
+    /// How long it stays in force without a confirmation.
+    pub confirm_within: Option<Duration>,
 }
 
 impl Writer {
@@ -72,21 +83,51 @@ impl Writer {
         }
         let store = Store::new(place.state());
         let lock = Lock::take(&place.root())?;
-        let (loaded, origin) = match adopt(&place, &store, settings)? {
-            Some(adopted) => adopted,
-            None => (create(&place, &store, settings.ok_or(Error::NotLoaded)?)?, Origin::New),
+        let (adopted, standing) = adopt(&place, &store, settings)?;
+        let (loaded, origin) = match (adopted, settings) {
+            (Some(adopted), _) => adopted,
+            (None, Some(settings)) => (create(&place, &store, settings)?, Origin::New),
+            (None, None) => return Err(standing.nothing_loaded(&place)),
         };
         let hooks = store.hooks();
-        Ok(Self { loaded, place, store, hooks, origin, _lock: lock })
+        let mut writer = Self { loaded, place, store, hooks, standing, origin, _lock: lock };
+        if writer.standing == Standing::Returned && origin == Origin::Known {
+            writer.complete_return();
+        }
+        Ok(writer)
     }
 
-    /// Brings `policy` into force on the devices that there are. On an error what was in force is in force.
+    /// Brings the policy of a file into force, with the bindings that `attach` has made beside it; see
+    /// [`Self::apply_for`].
+    pub fn apply_file(&mut self, policy: &Arc<Policy>, within: Option<Duration>) -> Result<Outcome, Error> {
+        let running = self.loaded.state.policy();
+        let mut whole = Policy::clone(policy);
+        let forgotten = inherit::inherit(&mut whole, running, &interfaces::list()?);
+        Ok(Outcome { forgotten, ..self.apply_for(&Arc::new(whole), within)? })
+    }
+
+    /// Brings `policy` into force on the devices that there are, for good. On an error what was in force is in force.
     pub fn apply(&mut self, policy: &Arc<Policy>) -> Result<Outcome, Error> {
+        self.apply_for(policy, None)
+    }
+
+    /// Brings `policy` into force; if it is not confirmed `within` that time, what was in force comes back, whatever
+    /// becomes of this process.
+    pub fn apply_for(&mut self, policy: &Arc<Policy>, within: Option<Duration>) -> Result<Outcome, Error> {
+        self.check_idle()?;
+        if within.is_some() && self.origin == Origin::Lost {
+            return Err(Error::StateLost { path: self.store.state_path(self.loaded.kernel.generation()?) });
+        }
         let devices = interfaces::list()?;
         let before = self.loaded.state.clone();
-        let checked = self.check_hooks(policy, &devices);
-        let outcome = checked
-            .and_then(|()| self.change(policy, &devices).inspect_err(|_| self.take_back(&before, &devices)));
+        let checked = inherit::check_in_use(policy, &before, &devices)
+            .and_then(|()| check_hooks(&self.place, policy, &devices));
+        let outcome = checked.and_then(|()| {
+            self.change(policy, &devices, within).inspect_err(|_| self.take_back(&before, &devices))
+        });
+        if within.is_none() && outcome.is_ok() {
+            self.conclude(&before)?;
+        }
         match (&outcome, self.origin) {
             (Ok(_), _) => self.origin = Origin::Known,
             // Links of another version may have been taken over: what hangs on them stays.
@@ -102,64 +143,18 @@ impl Writer {
         if self.origin != Origin::Known {
             return;
         }
+        if matches!(self.standing, Standing::OnTrial(_)) {
+            if let Err(error) = self.give_up() {
+                log::error!("the policy before could not be brought back whole: {error}");
+            }
+            return;
+        }
         let was_bound = |device: &&Device| before.interfaces().contains_key(&device.name);
         let devices: Vec<Device> = devices.iter().filter(was_bound).cloned().collect();
-        if let Err(error) = self.change(before.policy(), &devices) {
-            log::error!("the policy before could not be brought back whole: {error}");
+        match self.change(before.policy(), &devices, None) {
+            Ok(outcome) => self.store.remove_others(outcome.generation),
+            Err(error) => log::error!("the policy before could not be brought back whole: {error}"),
         }
-    }
-
-    fn change(&mut self, policy: &Arc<Policy>, devices: &[Device]) -> Result<Outcome, Error> {
-        let is_changed = self.bring(policy, devices)?;
-        let hooks_changed = self.sync_hooks(devices)?;
-        Ok(Outcome {
-            generation: self.loaded.state.generation(),
-            is_changed,
-            interfaces: self.loaded.state.interfaces().keys().cloned().collect(),
-            missing: bind::missing(policy, devices),
-            hooks_changed,
-        })
-    }
-
-    /// Makes `policy` the one that packets are judged by; false if it was.
-    fn bring(&mut self, policy: &Arc<Policy>, devices: &[Device]) -> Result<bool, Error> {
-        let linked = self.linked()?;
-        let is_lost = self.origin == Origin::Lost;
-        let Self { loaded, store, .. } = self;
-        let bindings = bind::bindings(policy, devices, &loaded.state, &linked);
-        let (mut plan, next) = compile::plan(&loaded.state, policy, &bindings, &loaded.kernel.clock()?)?;
-        if is_lost {
-            loaded.kernel.inherit_members(&mut plan)?;
-        }
-        if plan.is_empty() {
-            // Descriptions, and groups that nobody is bound to.
-            if loaded.state.policy() != policy {
-                store.save_state(next.generation(), &next.save())?;
-                loaded.state = next;
-            }
-            return Ok(false);
-        }
-        for slot in newcomers(&loaded.state, &next) {
-            loaded.kernel.zero_stats(slot)?;
-        }
-        store.save_state(plan.generation, &next.save())?;
-        if let Err(error) = loaded.kernel.prepare(&plan) {
-            store.remove_others(loaded.state.generation());
-            return Err(error);
-        }
-        loaded.kernel.switch_to(&plan);
-        let before = std::mem::replace(&mut loaded.state, next);
-        loaded.kernel.retire(&plan, &unused(&before, &loaded.state))?;
-        let carried = std::mem::take(&mut loaded.carried);
-        let kernel = &loaded.kernel;
-        loaded.carried = carried.after(&plan.counters_to_zero, &plan.counter_moves, |at| {
-            let mut counter = kernel.rule_counters(at..at + 1)?.pop().unwrap_or_default();
-            carried.add_to(at, &mut counter);
-            Ok::<_, Error>(counter)
-        })?;
-        store.save_carried(plan.generation, &loaded.carried)?;
-        store.remove_others(plan.generation);
-        Ok(true)
     }
 }
 
@@ -181,7 +176,7 @@ pub fn unload(options: &Options) -> Result<bool, Error> {
     Ok(was_loaded)
 }
 
-fn clear(place: &Place, store: &Store) -> Result<(), Error> {
+pub(super) fn clear(place: &Place, store: &Store) -> Result<(), Error> {
     remove_clsact(store.hooks().values(), &interfaces::list()?)?;
     if place.links().is_dir() {
         links::detach(links::links(&place.links())?.values())?;
@@ -191,19 +186,24 @@ fn clear(place: &Place, store: &Store) -> Result<(), Error> {
     store.clear()
 }
 
-/// What is pinned, if it was ever in force.
+/// What is pinned, if it was ever in force; and what waits for its confirmation.
 fn adopt(
     place: &Place,
     store: &Store,
     settings: Option<&Settings>,
-) -> Result<Option<(Loaded, Origin)>, Error> {
+) -> Result<(Option<Adopted>, Standing), Error> {
     if !place.pins().is_dir() {
-        return Ok(None);
+        return Ok((None, Standing::Idle));
     }
     let mut kernel = Kernel::open(&place.pins())?;
-    let generation = kernel.generation();
+    let standing = trial::standing(&mut kernel, store)?;
+    let generation = kernel.generation()?;
     if generation == 0 {
-        return Ok(None);
+        // Links of another version may hang on it: they are `create`'s.
+        if upgrade::others(place).is_empty() {
+            clear(place, store)?;
+        }
+        return Ok((None, standing));
     }
     let sizes = kernel.sizes()?;
     if let Some(settings) = settings {
@@ -212,21 +212,21 @@ fn adopt(
             kernel = Kernel::open(&place.pins())?;
         }
     }
-    let Some(state) = read_state(&kernel, store, generation) else {
+    let Some(state) = read_state(&kernel, store, generation)? else {
         let Some(settings) = settings else {
             return Err(Error::StateLost { path: store.state_path(generation) });
         };
         log::warn!("{}: not readable; everything is compiled anew", store.state_path(generation).display());
         let half = kernel.heap_half_in_force()?.unwrap_or(1);
         let state = State::lost(settings.limits, generation, half);
-        return Ok(Some((Loaded { kernel, state, carried: Carried::default() }, Origin::Lost)));
+        return Ok((Some((Loaded { kernel, state, history: History::default() }, Origin::Lost)), standing));
     };
-    if store.has_others(generation) {
+    if store.has_others(generation) && !matches!(standing, Standing::OnTrial(_)) {
         grace_period();
         kernel.repair_members(generation)?;
         store.remove_others(generation);
     }
-    Ok(Some((Loaded { carried: store.carried(generation), kernel, state }, Origin::Known)))
+    Ok((Some((Loaded { history: store.history(generation), kernel, state }, Origin::Known)), standing))
 }
 
 fn create(place: &Place, store: &Store, settings: &Settings) -> Result<Loaded, Error> {
@@ -237,28 +237,13 @@ fn create(place: &Place, store: &Store, settings: &Settings) -> Result<Loaded, E
         load::remove(&place.pins())?;
     }
     let kernel = load::create(place, &Sizes::of(settings))?;
-    Ok(Loaded { kernel, state: State::new(settings.limits), carried: Carried::default() })
+    Ok(Loaded { kernel, state: State::new(settings.limits), history: History::default() })
 }
 
-fn check_sizes(existing: &Sizes, wanted: &Sizes) -> Result<(), Error> {
+pub(super) fn check_sizes(existing: &Sizes, wanted: &Sizes) -> Result<(), Error> {
     let pairs = existing.settings().into_iter().zip(wanted.settings());
     match pairs.into_iter().find(|((_, existing), (_, wanted))| existing != wanted) {
         Some(((setting, existing), (_, wanted))) => Err(Error::OtherSize { setting, wanted, existing }),
         None => Ok(()),
     }
-}
-
-/// Slots whose interface is another than before.
-fn newcomers(before: &State, next: &State) -> Vec<u32> {
-    let had = |name: &str, slot| before.interfaces().get(name).is_some_and(|bound| bound.slot == slot);
-    let bound = next.interfaces().iter();
-    bound.filter(|(name, bound)| !had(name, bound.slot)).map(|(_, bound)| bound.slot).collect()
-}
-
-/// Device indexes that were bound and are not.
-fn unused(before: &State, next: &State) -> Vec<u32> {
-    let indexes = |state: &State| -> BTreeSet<u32> {
-        state.interfaces().values().map(|bound| bound.row.ifindex).collect()
-    };
-    indexes(before).difference(&indexes(next)).copied().collect()
 }

@@ -66,7 +66,7 @@ pub enum Incomplete {
     #[error("protocol {0} is an extension header over IPv6, not something a packet carries")]
     ExtensionHeader(u8),
     /// No destination port.
-    #[error("a {0} packet has a destination port: add --port")]
+    #[error("a {0} packet goes to a port: add `--port N`, of the side that receives it")]
     NoPort(String),
     /// A port where there is none.
     #[error("{option} with protocol {protocol}: only tcp, udp and sctp have ports")]
@@ -211,7 +211,7 @@ pub(super) mod tests {
         let tcp = asked(Direction::Ingress, 6, "192.0.2.1", Some(80));
         assert_eq!(
             fault(Asked { port: None, ..tcp.clone() }),
-            "a tcp packet has a destination port: add --port"
+            "a tcp packet goes to a port: add `--port N`, of the side that receives it"
         );
         let mixed = Asked { local: Some("fd00::5".parse().unwrap()), ..tcp.clone() };
         assert!(fault(mixed).contains("not of one address family"));

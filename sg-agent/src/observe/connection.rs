@@ -14,7 +14,8 @@ use sg_common::{
 
 use super::{names, time};
 use crate::{
-    compile::{Clock, State},
+    compile::{Clock, State, fate::Tracked},
+    dataplane::Loaded,
     policy::validate::protocol_name,
 };
 
@@ -32,6 +33,8 @@ pub trait Ends: Key {
     fn interface(&self) -> u32;
     /// IP protocol.
     fn protocol(&self) -> u8;
+    /// The connection as a change of policy judges it.
+    fn tracked(&self, life: Life, generation: u32) -> Tracked;
 }
 
 macro_rules! ends {
@@ -53,6 +56,18 @@ macro_rules! ends {
 
             fn protocol(&self) -> u8 {
                 self.protocol
+            }
+
+            fn tracked(&self, life: Life, generation: u32) -> Tracked {
+                Tracked {
+                    life,
+                    generation,
+                    local: $address::from(self.local).into(),
+                    remote: $address::from(self.remote).into(),
+                    protocol: self.protocol,
+                    ports: self.ports().into(),
+                    query: self.query,
+                }
             }
         }
     };
@@ -80,6 +95,8 @@ pub struct Connection {
     pub slot: u32,
     /// Rule counter of the rule that admitted it.
     pub counter: u32,
+    /// As a change of policy judges it.
+    pub tracked: Tracked,
     /// Ticks since its first packet.
     pub age: u64,
     /// Ticks that it lives if no packet comes.
@@ -107,6 +124,15 @@ impl std::fmt::Display for End {
             (address, None) => write!(f, "{address}"),
         }
     }
+}
+
+/// Every live connection, in the order of listings.
+pub fn all(loaded: &Loaded, clock: &Clock) -> Vec<Connection> {
+    let Loaded { kernel, state, .. } = loaded;
+    let mut found = live(state, clock, &kernel.connections_v4(clock.now_tick));
+    found.extend(live(state, clock, &kernel.connections_v6(clock.now_tick)));
+    found.sort_by(Connection::cmp_listed);
+    found
 }
 
 /// The live ones of `entries`, which are read from a table with their slots. Entries of an interface that is gone, of
@@ -145,6 +171,7 @@ fn connection<K: Ends>(interface: &str, slot: u32, entry: &Entry<K>, clock: &Clo
         table: K::TABLE,
         slot,
         counter: entry.counter,
+        tracked: key.tracked(life, entry.generation),
         age: clock.now_tick.saturating_sub(entry.created),
         remaining: life.expires().saturating_sub(clock.now_tick),
         packets: by_direction(life, entry.packets),

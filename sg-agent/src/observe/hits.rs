@@ -19,6 +19,8 @@ pub struct Hits {
     pub bytes: u64,
     /// When the last one came.
     pub last: Option<SystemTime>,
+    /// Since when the rule, or one that is the same, has been in force.
+    pub since: Option<SystemTime>,
 }
 
 /// Which rules somebody asks for; what is `None` does not matter.
@@ -28,7 +30,7 @@ pub struct Wanted {
     pub interface: Option<String>,
     /// Name of the group.
     pub group: Option<String>,
-    /// No hit for this long, or never.
+    /// Without a hit for this long, or ever; see [`unused`].
     pub unused: Option<Duration>,
 }
 
@@ -56,6 +58,9 @@ pub struct Row {
     /// When the last one came; `None` = never.
     #[serde(rename = "last_hit", serialize_with = "as_rfc3339")]
     pub last: Option<SystemTime>,
+    /// Since when it, or one that is the same, has been in force on the interface.
+    #[serde(rename = "in_force_since", serialize_with = "as_rfc3339")]
+    pub since: Option<SystemTime>,
     /// Its group is an audit group: what it would decide is counted, nothing is done.
     pub audit: bool,
 }
@@ -72,12 +77,20 @@ pub fn rows(state: &State, wanted: &Wanted, now: SystemTime, hits: impl Fn(u32) 
                 row.packets += hits.packets;
                 row.bytes += hits.bytes;
                 row.last = row.last.max(hits.last);
+                row.since = row.since.max(hits.since);
             }
             _ => found.push(row(&rule, &hits)),
         }
     }
-    found.retain(|row| wanted.unused.is_none_or(|span| is_unused(row.last, span, now)));
+    found.retain(|row| wanted.unused.is_none_or(|span| row.is_idle(span, now)));
     found
+}
+
+/// Of rules without a hit for `span`, those that have been in force for all of it, and how many are younger.
+pub fn unused(rows: Vec<Row>, span: Duration, now: SystemTime) -> (Vec<Row>, usize) {
+    let (old, young): (Vec<Row>, Vec<Row>) =
+        rows.into_iter().partition(|row| row.since.is_none_or(|since| is_past(since, span, now)));
+    (old, young.len())
 }
 
 fn as_rfc3339<S: Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
@@ -96,8 +109,9 @@ fn is_same(row: &Row, rule: &ListedRule) -> bool {
         && row.interface == rule.interface
 }
 
-fn is_unused(last: Option<SystemTime>, span: Duration, now: SystemTime) -> bool {
-    last.is_none_or(|last| now.duration_since(last).is_ok_and(|since| since >= span))
+/// Whether `time` was `span` before `now` or earlier.
+fn is_past(time: SystemTime, span: Duration, now: SystemTime) -> bool {
+    now.duration_since(time).is_ok_and(|since| since >= span)
 }
 
 fn row(rule: &ListedRule, hits: &Hits) -> Row {
@@ -112,7 +126,14 @@ fn row(rule: &ListedRule, hits: &Hits) -> Row {
         packets: hits.packets,
         bytes: hits.bytes,
         last: hits.last,
+        since: hits.since,
         audit: rule.group.audit,
+    }
+}
+
+impl Row {
+    fn is_idle(&self, span: Duration, now: SystemTime) -> bool {
+        self.last.is_none_or(|last| is_past(last, span, now))
     }
 }
 
@@ -147,7 +168,8 @@ mod tests {
         let first = state.rules().next().map_or(0, |rule| rule.counter);
         rows(&state, wanted, make::at(0), |counter| {
             let last = (counter == first).then(|| make::at(0) - Duration::from_secs(86_400));
-            Hits { packets: u64::from(counter == first) * 7 + 1, bytes: 10, last }
+            let since = Some(make::at(0) - Duration::from_secs(5 * 86_400));
+            Hits { packets: u64::from(counter == first) * 7 + 1, bytes: 10, last, since }
         })
     }
 
@@ -159,7 +181,7 @@ mod tests {
             r#"{"interface":"tap1","direction":"ingress","group":"web","index":0,"action":"allow","#
                 .to_owned()
                 + r#""priority":1,"description":"HTTPS","packets":8,"bytes":10,"#
-                + r#""last_hit":"1970-01-11T13:46:40Z","audit":false}"#
+                + r#""last_hit":"1970-01-11T13:46:40Z","in_force_since":"1970-01-07T13:46:40Z","audit":false}"#
         );
     }
 
@@ -176,8 +198,10 @@ mod tests {
     fn unused_rules_are_those_without_a_recent_hit() {
         let unused = |days: u64| {
             let unused = Some(Duration::from_secs(days * 86_400));
-            listed(&Wanted { unused, ..Wanted::default() }).len()
+            let rows = listed(&Wanted { unused, ..Wanted::default() });
+            let (old, young) = super::unused(rows, Duration::from_secs(days * 86_400), make::at(0));
+            (old.len(), young)
         };
-        assert_eq!((unused(1), unused(2)), (3, 2));
+        assert_eq!([unused(1), unused(2), unused(5), unused(6)], [(3, 0), (2, 0), (2, 0), (0, 2)]);
     }
 }

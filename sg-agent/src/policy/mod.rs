@@ -16,6 +16,7 @@ pub mod source;
 pub mod suggest;
 pub mod templates;
 pub mod validate;
+pub mod words;
 
 use std::{path::Path, sync::Arc, time::SystemTime};
 

@@ -360,6 +360,9 @@ pub struct Interface {
     pub zone: String,
     /// Link-local addresses the instance may use.
     pub link_local: LinkLocal,
+    /// It was bound by `attach`: no policy file says so.
+    #[serde(default)]
+    pub attached: bool,
 }
 
 /// An address (or prefix) the instance may use besides its own, with the MAC it goes with.

@@ -16,6 +16,15 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// Fill of the connection table.
     pub conntrack: TableStatus,
+    /// The change that waits for its confirmation.
+    pub pending: Option<Pending>,
+}
+
+/// A change that waits for its confirmation.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Pending {
+    /// Until it is taken back.
+    pub seconds_left: u64,
 }
 
 /// One interface of [`Status`].
@@ -65,6 +74,12 @@ pub struct RuleHits {
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Its description.
+    pub description: String,
+    /// When the last packet came.
+    pub last_hit: Option<String>,
+    /// Since when it has been in force.
+    pub in_force_since: Option<String>,
 }
 
 /// One end of a connection.

@@ -77,6 +77,7 @@ pub fn interface(groups: &[&str], addresses: &[&str]) -> Interface {
         rx_hook: RxHook::Auto,
         zone: String::new(),
         link_local: LinkLocal::Any,
+        attached: false,
     }
 }
 

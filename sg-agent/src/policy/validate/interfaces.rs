@@ -69,6 +69,7 @@ fn interface(doc: &InterfaceDoc<'_>, known: &Names, report: &mut Report) -> Inte
         rx_hook: scalars::optional_choice(&doc.rx_hook, "rx_hook", HOOKS, report).unwrap_or_default(),
         zone: zone.and_then(|scalar| names::name(scalar, "a zone", report)).unwrap_or_default(),
         link_local: link_local(doc, report),
+        attached: false,
     }
 }
 

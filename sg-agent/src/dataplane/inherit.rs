@@ -1,0 +1,80 @@
+//! What a policy file takes over from what is in force: the bindings made by `attach`. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{bind, error::Error, interfaces::Device};
+use crate::{
+    compile::{State, order::bound_groups},
+    policy::{Policy, model::Interface},
+};
+
+/// Adds to a policy file the bindings that `attach` has made in `running`, but for interfaces that the file names itself.
+/// Returns the names of those that are forgotten, because there is no such device any more.
+pub fn inherit(policy: &mut Policy, running: &Policy, devices: &[Device]) -> Vec<String> {
+    let mut forgotten = Vec::new();
+    for entry in running.interfaces.iter().filter(|entry| entry.attached) {
+        if policy.interfaces.iter().any(|own| own.name == entry.name) {
+            continue;
+        }
+        if devices.iter().any(|device| device.name == entry.name) {
+            policy.interfaces.push(entry.clone());
+        } else {
+            forgotten.push(entry.name.clone());
+        }
+    }
+    forgotten
+}
+
+/// Whether two policies come from files that say the same.
+pub fn same_file(a: &Policy, b: &Policy) -> bool {
+    let of_file = |policy: &'_ Policy| -> Vec<Interface> {
+        policy.interfaces.iter().filter(|entry| !entry.attached).cloned().collect()
+    };
+    a.settings == b.settings
+        && a.address_groups == b.address_groups
+        && a.groups == b.groups
+        && of_file(a) == of_file(b)
+}
+
+/// Fails if `policy` takes a group away that an interface uses which it does not bind otherwise.
+pub fn check_in_use(policy: &Policy, state: &State, devices: &[Device]) -> Result<(), Error> {
+    let mut users: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let running = state.interfaces().iter();
+    for (name, bound) in running.filter(|(name, _)| devices.iter().any(|device| device.name == **name)) {
+        let entry = bind::entry(policy, name);
+        let gone = |group: &&String| !policy.groups.contains_key(*group);
+        let is_bound_otherwise = match entry {
+            Some(entry) if entry.attached => {
+                entry.groups.is_empty() && !bound_groups(policy, entry).is_empty()
+            }
+            Some(_) => true,
+            None => false,
+        };
+        if is_bound_otherwise {
+            continue;
+        }
+        let how = if entry.is_some() { " (bound by `attach`)" } else { "" };
+        for group in bound.groups.iter().filter(gone) {
+            users.entry(group).or_default().insert(format!("{name}{how}"));
+        }
+    }
+    match users.is_empty() {
+        true => Ok(()),
+        false => Err(in_use(&users)),
+    }
+}
+
+fn in_use(users: &BTreeMap<&str, BTreeSet<String>>) -> Error {
+    const SHOWN: usize = 8;
+    let line = |(group, interfaces): (&&str, &BTreeSet<String>)| {
+        let shown: Vec<&str> = interfaces.iter().take(SHOWN).map(String::as_str).collect();
+        let more = interfaces.len().saturating_sub(SHOWN);
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("group `{group}` is in use by {}{rest}", shown.join(", "))
+    };
+    let lines: Vec<String> = users.iter().map(line).collect();
+    Error::InUse(format!(
+        "{}: bind them to other groups or `sg-agent detach` them first; the policy in force stays",
+        lines.join("; ")
+    ))
+}

@@ -1,0 +1,130 @@
+//! Bindings made by `attach`, and groups that are in use.
+
+use sg_tests::{
+    agent::{Agent, Run},
+    netns::Netns,
+};
+
+struct Scene {
+    host: Netns,
+    agent: Agent,
+}
+
+/// These groups, and `tap0` bound to `web`.
+fn policy(groups: &[&str]) -> String {
+    file(groups, &["tap0"])
+}
+
+fn file(groups: &[&str], interfaces: &[&str]) -> String {
+    let groups: String = groups.iter().map(|name| format!("  {name}: {{rules: []}}\n")).collect();
+    let entry = |name: &&str| format!("  - {{name: \"{name}\", role: guest, groups: [web]}}\n");
+    let entries: String = interfaces.iter().map(entry).collect();
+    format!("version: 1\nsecurity_groups:\n{groups}interfaces:\n{entries}")
+}
+
+impl Scene {
+    fn with(policy: &str) -> Self {
+        let host = Netns::with_devices(&["tap0", "tap1", "tap2"]);
+        let agent = Agent::new(&host);
+        agent.apply(policy);
+        Self { host, agent }
+    }
+
+    #[track_caller]
+    fn does(&self, command: &str) -> Run {
+        let run = self.agent.run(&command.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(run.status, 0, "{command}: {}{}", run.stdout, run.stderr);
+        run
+    }
+
+    /// Interfaces that are enforced, with their groups.
+    fn bound(&self) -> Vec<String> {
+        let all = self.agent.status().interfaces.into_iter().filter(|one| one.enforced);
+        all.map(|one| format!("{}: {}", one.name, one.groups.join(" "))).collect()
+    }
+
+    /// A policy that is refused because groups are in use: changes nothing.
+    #[track_caller]
+    fn refused(&self, policy: &str, said: &[&str]) {
+        let before = (self.agent.status().generation, self.bound());
+        let run = self.agent.try_apply(policy);
+        assert_eq!(run.status, 4, "{}{}", run.stdout, run.stderr);
+        for said in said {
+            assert!(run.stderr.contains(said), "{said} in {}", run.stderr);
+        }
+        assert_eq!((self.agent.status().generation, self.bound()), before);
+    }
+}
+
+#[test]
+fn what_attach_binds_outlives_the_next_policy_file() {
+    let scene = Scene::with(&policy(&["web", "db"]));
+    scene.does("attach tap1 --group db");
+    scene.agent.apply(&policy(&["web", "db", "more"]));
+    assert_eq!(scene.bound(), ["tap0: web", "tap1: db"]);
+    // A file that names the interface decides.
+    scene.agent.apply(&file(&["web", "db"], &["tap0", "tap1"]));
+    assert_eq!(scene.bound(), ["tap0: web", "tap1: web"]);
+    scene.agent.apply(&policy(&["web", "db"]));
+    assert_eq!(scene.bound(), ["tap0: web"]);
+    // A pattern does not name it.
+    scene.does("attach tap1 --group db");
+    scene.agent.apply(&file(&["web", "db"], &["tap?"]));
+    assert_eq!(scene.bound(), ["tap0: web", "tap1: db", "tap2: web"]);
+    scene.agent.apply(&policy(&["web", "db"]));
+    scene.does("detach tap1");
+    scene.agent.apply(&policy(&["web", "db", "more"]));
+    assert_eq!(scene.bound(), ["tap0: web"]);
+}
+
+#[test]
+fn a_rollback_keeps_what_was_attached_since() {
+    let scene = Scene::with(&policy(&["web", "db"]));
+    scene.agent.apply(&policy(&["web", "db", "more"]));
+    scene.does("attach tap1 --group db");
+    scene.does("rollback");
+    assert_eq!(scene.bound(), ["tap0: web", "tap1: db"]);
+    let run = scene.agent.run(&["rollback"]);
+    assert_eq!(run.status, 4, "attach is no change of the policy file: {}", run.stdout);
+}
+
+#[test]
+fn a_group_in_use_cannot_be_taken_away() {
+    let scene = Scene::with(&policy(&["web", "db", "spare"]));
+    scene.does("attach tap1 --group db");
+    scene.does("attach tap2 --group db --group web");
+    scene.refused(&policy(&["web"]), &["`db`", "tap1 (bound by `attach`)", "tap2 (bound by `attach`)"]);
+    // A group that nobody uses may go.
+    scene.agent.apply(&policy(&["web", "db"]));
+    scene.does("detach tap1");
+    scene.does("detach tap2");
+    scene.agent.apply(&policy(&["web"]));
+    // Nor may the file drop the interface together with its group.
+    let other = file(&["web"], &["tap1"]).replace("web", "app");
+    scene.refused(&other, &["`web`", "tap0"]);
+    scene.agent.apply(&file(&["web", "app"], &["tap1"]));
+    scene.agent.apply(&other);
+    assert_eq!(scene.bound(), ["tap1: app"]);
+}
+
+#[test]
+fn a_device_that_is_gone_uses_nothing() {
+    let scene = Scene::with(&policy(&["web", "db"]));
+    scene.does("attach tap1 --group db");
+    scene.host.ip("link del tap1");
+    let run = scene.agent.try_apply(&policy(&["web"]));
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("tap1 is gone: its binding by `attach` is forgotten"), "{}", run.stderr);
+    assert_eq!(scene.bound(), ["tap0: web"]);
+}
+
+#[test]
+fn attaching_to_a_default_group_that_is_not_there_warns() {
+    let scene = Scene::with(&policy(&["web"]));
+    let run = scene.does("attach tap1");
+    assert!(run.stderr.contains("there is no group `default`: nothing passes"), "{}", run.stderr);
+    scene.agent.apply(&policy(&["web", "default"]));
+    assert_eq!(scene.bound(), ["tap0: web", "tap1: default"]);
+    assert_eq!(scene.does("attach tap2").stderr, "");
+    scene.refused(&policy(&["web"]), &["`default`", "tap1 (bound by `attach`)"]);
+}
