@@ -9,6 +9,13 @@ const STRANGER: Mac = Mac([2, 0, 0, 0, 0, 0x99]);
 const GUEST_ARP: [u8; 4] = [10, 9, 2, 2];
 const ROUTER_ARP: [u8; 4] = [10, 9, 2, 1];
 
+/// What is malformed from a guest only: more than infrastructure needs.
+pub const TOO_MUCH: [&str; 3] = [
+    "with more behind it than fills the shortest frame",
+    "neighbour solicitation with a load of options",
+    "neighbour solicitation to a group beyond the link",
+];
+
 pub fn cases() -> Vec<Case> {
     [sources(), address_resolution(), neighbours(), dhcp()].concat()
 }
@@ -116,7 +123,7 @@ fn address_resolution() -> Vec<Case> {
             spoofed,
         ),
         case(
-            "with more behind it than fills the shortest frame",
+            TOO_MUCH[0],
             Side::Out,
             GUEST_MAC,
             [request(GUEST_MAC, GUEST_ARP), vec![0x5a; 19]].concat(),
@@ -173,13 +180,13 @@ fn neighbours() -> Vec<Case> {
             INFRASTRUCTURE,
         ),
         out(
-            "neighbour solicitation with a load of options",
+            TOO_MUCH[1],
             &near,
             &icmpv6(135, &[&segments("fd02::1")[..], &ND_OPTIONS, &[200, 3], &[0x5a; 22]].concat()),
             dropped(Reason::Malformed),
         ),
         out(
-            "neighbour solicitation to a group beyond the link",
+            TOO_MUCH[2],
             &hop("fd02::2", "ff0e::1:ff00:1"),
             &Transport::neighbour(135, segments("fd02::1")),
             dropped(Reason::Malformed),
