@@ -83,7 +83,7 @@ fn an_idle_connection_lives_ten_minutes() {
     let wire = Wire::new(POLICY);
     open(&wire, Family::V4);
     let mut clock = wire.clock();
-    clock.advance_seconds(599);
+    clock.advance_seconds(597);
     wire.leaves(&Family::V4.outward(), &to_peer(ACK));
     clock.advance_seconds(601);
     wire.is_kept_in("default", &Family::V4.outward(), &to_peer(ACK));
@@ -164,7 +164,7 @@ fn a_datagram_is_answered() {
         assert_eq!(wire.entry().1, 180);
         wire.is_kept_in("default", &outward, &Transport::udp(5353, 40_001));
         let mut clock = wire.clock();
-        clock.advance_seconds(179);
+        clock.advance_seconds(177);
         wire.leaves(&outward, &Transport::udp(5353, 40_000));
         clock.advance_seconds(181);
         wire.is_kept_in("default", &outward, &Transport::udp(5353, 40_000));
@@ -179,7 +179,7 @@ fn a_stream_one_way_never_becomes_two_way() {
     for _ in 0..5 {
         wire.leaves(&Family::V4.outward(), &Transport::udp(40_000, 53));
         assert_eq!(wire.entry().1, 30);
-        clock.advance_seconds(29);
+        clock.advance_seconds(27);
     }
     wire.enters(&Family::V4.inward(), &Transport::udp(53, 40_000));
     assert_eq!(wire.entry().1, 180);

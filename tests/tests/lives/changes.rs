@@ -35,7 +35,7 @@ fn an_entry_kept_alive_does_not_outlive_membership() {
     let mut plane = Plane::new(&[PORT], &for_members("10.9.1.2, \"fd01::2\""));
     lives(&plane).iter().for_each(|life| life.enters(&to_guest(SYN)));
     for _ in 0..4 {
-        plane.wait(29_000);
+        plane.wait(27_000);
         lives(&plane).iter().for_each(|life| life.enters(&to_guest(SYN)));
     }
     plane.apply(&for_members("10.9.1.77"));

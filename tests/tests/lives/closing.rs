@@ -112,7 +112,7 @@ fn a_forged_reset(life: &Life<'_>) {
     for _ in 0..10 {
         life.enters(&to_guest(RST));
         life.is("established", 30);
-        life.waits(29);
+        life.waits(27);
         life.leaves(&to_peer(ACK));
         life.is("established", 600);
     }
