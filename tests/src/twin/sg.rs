@@ -56,6 +56,12 @@ impl Dataplane {
 
     /// Puts a policy with one interface in force.
     pub fn apply(&mut self, policy: &Arc<Policy>) {
+        // A group in use cannot be taken away, and the interface may be another one now.
+        let mut unbound = Policy::clone(self.writer.loaded.state.policy());
+        if unbound.interfaces.iter().any(|entry| entry.name != policy.interfaces[0].name) {
+            unbound.interfaces.clear();
+            self.writer.apply(&Arc::new(unbound)).expect("no interface");
+        }
         self.writer.apply(policy).expect("a policy that fits");
         let slots = sg_agent::observe::names::by_slot(&self.writer.loaded.state);
         let mut named = slots.iter().filter(|(_, (name, _))| *name == policy.interfaces[0].name);
