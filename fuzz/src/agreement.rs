@@ -26,7 +26,7 @@ pub fn check(frame: &[u8], guest: bool) {
             assert_eq!((arp.src_mac, arp.sender_mac), (read.mac.0, read.sender_mac.0));
             assert_eq!(arp.sender, read.sender.octets());
         }
-        (Ok(Parsed::Ip), Ok(Frame::Ip { packet: read, is_sound })) => same(frame, &packet, &read, is_sound),
+        (Ok(Parsed::Ip), Ok(Frame::Ip { packet: read, is_sound, .. })) => same(frame, &packet, &read, is_sound),
         (parsed, expected) => panic!("{parsed:?}, the model: {expected:?}"),
     }
 }

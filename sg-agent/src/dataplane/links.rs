@@ -1,7 +1,7 @@
 //! Pinned links: a program stays on its hook for as long as the pin is there, whoever made it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     thread,
@@ -9,8 +9,8 @@ use std::{
 };
 
 use aya::programs::{
+    SchedClassifier, TcAttachType,
     links::{FdLink, LinkType, PinnedLink},
-    loaded_links,
 };
 
 use super::{
@@ -51,6 +51,8 @@ impl Side {
 pub struct Link {
     /// Its number.
     pub id: u32,
+    /// Number of its program.
+    pub program: u32,
     /// Its pin.
     pub path: PathBuf,
     /// The device that it is on; 0 if that is gone.
@@ -82,10 +84,10 @@ pub fn links(directory: &Path) -> Result<BTreeMap<(u32, Side), Link>, Error> {
             let Some(key) = path.file_name().and_then(|name| parse(name.to_str()?)) else { continue };
             let what = || format!("reading link {}", path.display());
             let info = link.info().attempt(what)?;
-            let id = info.id();
+            let (id, program) = (info.id(), info.program_id());
             let ifindex = devices.get(&id).copied().unwrap_or(0);
             let is_tcx = info.link_type().attempt(what)? == LinkType::Tcx;
-            found.insert(key, Link { id, path: path.clone(), ifindex, is_tcx });
+            found.insert(key, Link { id, program, path: path.clone(), ifindex, is_tcx });
         }
     }
     Ok(found)
@@ -122,19 +124,21 @@ pub fn detach<'a>(links: impl IntoIterator<Item = &'a Link> + Clone) -> Result<(
 }
 
 fn are_gone<'a>(links: impl IntoIterator<Item = &'a Link>) -> Result<bool, Error> {
-    let (xdp, tcx): (Vec<&Link>, Vec<&Link>) = links.into_iter().partition(|link| !link.is_tcx);
-    if !tcx.is_empty() {
-        for link in loaded_links() {
-            // An error: it is on its way, ours or not.
-            if link.map_or(true, |link| tcx.iter().any(|gone| gone.id == link.id())) {
-                return Ok(false);
-            }
-        }
-    }
-    let on = |link: &&Link| link.ifindex != 0;
-    let xdp: BTreeSet<u32> = xdp.into_iter().filter(on).map(|link| link.ifindex).collect();
-    let still = |device: &Device| device.xdp.is_some() && xdp.contains(&device.ifindex);
-    Ok(xdp.is_empty() || !interfaces::list()?.iter().any(still))
+    let devices = interfaces::list()?;
+    let device = |link: &Link| devices.iter().find(|device| device.ifindex == link.ifindex);
+    let on_devices = links.into_iter().filter_map(|link| Some((link, device(link)?)));
+    let (tcx, xdp): (Vec<_>, Vec<_>) = on_devices.partition(|(link, _)| link.is_tcx);
+    Ok(!xdp.iter().any(|(_, device)| device.xdp.is_some())
+        && !tcx.iter().any(|(link, device)| runs(link, device)))
+}
+
+/// Whether a TCX program is on its hook. Its link's number goes before it does.
+fn runs(link: &Link, device: &Device) -> bool {
+    [TcAttachType::Ingress, TcAttachType::Egress].into_iter().any(|hook| {
+        // An error: a program is on its way, ours or not.
+        SchedClassifier::query_tcx(&device.name, hook)
+            .map_or(true, |(_, programs)| programs.iter().any(|program| program.id() == link.program))
+    })
 }
 
 #[cfg(test)]
