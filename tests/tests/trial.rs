@@ -340,3 +340,22 @@ fn hits_go_on_over_a_return() {
     assert_eq!(scene.agent.run(&["rollback"]).status, 0);
     assert_eq!([hits(0), hits(1)], [before[0], meanwhile]);
 }
+
+/// Once its links are taken over there are no tables of the other version to come back to.
+#[test]
+fn no_change_is_on_trial_over_another_version() {
+    let scene = Scene::with(&port(80));
+    let pins = sg_tests::progrun::pins(&scene.net.host);
+    std::fs::rename(&pins, pins.with_file_name("v0")).expect("another version");
+    let file = scene.file(&port(81));
+    let arguments = ["apply", "--confirm-within", "60s", &file];
+    scene.refused(&arguments, &["of another version", "without --confirm-within first"]);
+    assert_eq!(scene.open("web"), [80]);
+    let status = scene.agent.run(&["status"]);
+    assert!(status.stderr.contains("v0"), "{}", status.stderr);
+    scene.agent.apply(&port(81));
+    scene.try_it(&port(80));
+    assert_eq!(scene.open("web"), [80]);
+    scene.let_time_run_out();
+    assert_eq!(scene.open("web"), [81]);
+}

@@ -115,8 +115,8 @@ impl Writer {
     /// becomes of this process.
     pub fn apply_for(&mut self, policy: &Arc<Policy>, within: Option<Duration>) -> Result<Outcome, Error> {
         self.check_idle()?;
-        if within.is_some() && self.origin == Origin::Lost {
-            return Err(Error::StateLost { path: self.store.state_path(self.loaded.kernel.generation()?) });
+        if within.is_some() {
+            self.check_return()?;
         }
         let devices = interfaces::list()?;
         let before = self.loaded.state.clone();
@@ -136,6 +136,22 @@ impl Writer {
             (Err(_), Origin::Known | Origin::Lost) => {}
         }
         outcome
+    }
+
+    /// Fails if there is something in force that a change on trial could not come back to.
+    fn check_return(&self) -> Result<(), Error> {
+        match self.origin {
+            Origin::Lost => {
+                Err(Error::StateLost { path: self.store.state_path(self.loaded.kernel.generation()?) })
+            }
+            Origin::New if !upgrade::others(&self.place).is_empty() => {
+                load::remove(&self.place.pins())?;
+                Err(Error::InUse(
+                    "what is loaded is of another version: apply without --confirm-within first".to_owned(),
+                ))
+            }
+            Origin::New | Origin::Known => Ok(()),
+        }
     }
 
     /// Returns to what was in force, on the devices that it was in force on.
