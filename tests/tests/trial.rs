@@ -61,6 +61,20 @@ impl Scene {
         path.to_string_lossy().into_owned()
     }
 
+    fn state(&self) -> PathBuf {
+        self.agent.state_dir().join(format!("netns-{}", self.net.host.inode()))
+    }
+
+    /// Applies `policy` on trial while the agent cannot write `name` in its state directory: there is a directory.
+    #[track_caller]
+    fn try_without(&self, name: &str, policy: &str) {
+        let path = self.state().join(name);
+        std::fs::create_dir_all(path.join("occupied")).expect("a directory");
+        let run = self.agent.run(&["apply", "--confirm-within", "60s", &self.file(policy)]);
+        assert_eq!(run.status, 3, "{}{}", run.stdout, run.stderr);
+        std::fs::remove_dir_all(path).expect("the directory");
+    }
+
     /// Lets the time to confirm run out. The agent does not run.
     fn let_time_run_out(&self) {
         Clock::of(&self.net.host).advance_seconds(OVER);
@@ -357,5 +371,19 @@ fn no_change_is_on_trial_over_another_version() {
     scene.try_it(&port(80));
     assert_eq!(scene.open("web"), [80]);
     scene.let_time_run_out();
+    assert_eq!(scene.open("web"), [81]);
+}
+
+#[test]
+fn a_trial_whose_books_cannot_be_kept_is_over() {
+    let scene = Scene::with(&port(80));
+    let mut old = scene.connect("web", 80);
+    scene.try_without("counters-2.json", &port(81));
+    let status = scene.agent.status();
+    assert!(status.pending.is_none(), "{:?}", status.pending);
+    assert_eq!(scene.open("web"), [80]);
+    scene.let_time_run_out();
+    assert!(old.echoes(PATIENT));
+    scene.agent.apply(&port(81));
     assert_eq!(scene.open("web"), [81]);
 }
