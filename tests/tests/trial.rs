@@ -387,3 +387,19 @@ fn a_trial_whose_books_cannot_be_kept_is_over() {
     scene.agent.apply(&port(81));
     assert_eq!(scene.open("web"), [81]);
 }
+
+/// The next plan has the generation of the refused one.
+#[test]
+fn members_of_a_refused_trial_are_nobody() {
+    let with = |member: &str| {
+        let rule = "{direction: ingress, protocol: tcp, ports: 80, remote: \"group:admin\"}";
+        let admin = format!("security_groups:\n  admin: {{members: [{member}]}}");
+        bound(rule, &["tap0"]).replace("security_groups:", &admin)
+    };
+    let scene = Scene::with(&port(81));
+    scene.try_without("trial.json", &with("203.0.113.7"));
+    assert_eq!(scene.open("web"), [81]);
+    scene.agent.apply(&with("203.0.113.8"));
+    assert_eq!(scene.agent.status().generation, 2);
+    assert_eq!(scene.open("web"), NONE);
+}

@@ -79,7 +79,7 @@ impl Writer {
         }
         store.save_state(plan.generation, &next.save())?;
         let written = kernel.prepare(plan).and_then(|()| match trial {
-            Some(trial) => trial.arm(kernel, store, &plan.counter_moves),
+            Some(trial) => trial.arm(kernel, store, plan),
             None => Ok(()),
         });
         written.inspect_err(|_| store.remove_others(state.generation()))

@@ -233,7 +233,7 @@ impl Kernel {
     }
 
     /// Makes memberships what they were before they were written.
-    fn take_back(&mut self, members: &[(MemberKey, Membership)]) -> Result<(), Error> {
+    pub(super) fn take_back(&mut self, members: &[(MemberKey, Membership)]) -> Result<(), Error> {
         for (key, one) in members {
             match one.before {
                 0 => self.remove_member(key)?,
