@@ -9,7 +9,7 @@ use std::{
 };
 
 use aya::maps::{Array, Map, MapData};
-use sg_common::control::Control;
+use sg_common::{control::Control, interface::Interface};
 use sg_tests::{
     agent::{self, Agent, Run},
     clock::Clock,
@@ -59,6 +59,13 @@ impl Scene {
     fn file(&self, policy: &str) -> String {
         let path: PathBuf = self.agent.write("trial.yaml", policy);
         path.to_string_lossy().into_owned()
+    }
+
+    /// The agent's table of this name.
+    fn table<T: aya::Pod>(&self, name: &str) -> Array<MapData, T> {
+        let path = sg_tests::progrun::pins(&self.net.host).join(name);
+        let map = MapData::from_pin(path).expect("a pinned map");
+        Array::try_from(Map::Array(map)).expect("an array")
     }
 
     fn state(&self) -> PathBuf {
@@ -241,9 +248,7 @@ fn nothing_else_changes_while_a_change_is_on_trial() {
 #[test]
 fn a_change_that_was_never_made_is_not_taken_back() {
     let scene = Scene::with(&port(80));
-    let path = sg_tests::progrun::pins(&scene.net.host).join("CONTROL");
-    let map = MapData::from_pin(path).expect("the pinned control map");
-    let mut map: Array<_, Control> = Array::try_from(Map::Array(map)).expect("the control map");
+    let mut map: Array<_, Control> = scene.table("CONTROL");
     let control = map.get(&0, 0).expect("the control line");
     map.set(0, Control { deadline: u64::MAX, fallback: control.word, ..control }, 0).expect("a deadline");
     assert!(scene.agent.status().pending.is_none());
@@ -402,4 +407,22 @@ fn members_of_a_refused_trial_are_nobody() {
     scene.agent.apply(&with("203.0.113.8"));
     assert_eq!(scene.agent.status().generation, 2);
     assert_eq!(scene.open("web"), NONE);
+}
+
+/// Killed after the switch, the agent leaves the directory of the policy before as it was.
+#[test]
+fn the_next_writer_readies_what_a_killed_agent_has_not() {
+    let scene = Scene::with(&port(80));
+    let mut directory: Array<_, Interface> = scene.table("DIRECTORY");
+    let rows: Vec<Interface> = directory.iter().map(|row| row.expect("an entry")).collect();
+    let held = rows.iter().position(|row| row.policy != [0; 2]).expect("the entry of tap0");
+    scene.try_it(&port(81));
+    let mut new = scene.connect("web", 81);
+    assert!(new.echoes(PATIENT));
+    directory.set(held as u32, rows[held], 0).expect("the entry as it was");
+    scene.let_time_run_out();
+    assert_eq!(scene.open("web"), [80]);
+    scene.refused(&["confirm"], &["not confirmed in time"]);
+    assert!(!new.echoes(BRIEF), "opened under a policy that was taken back");
+    assert_eq!(scene.open("web"), [80]);
 }

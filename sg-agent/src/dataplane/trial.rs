@@ -199,7 +199,10 @@ pub(super) fn settle(kernel: &mut Kernel, store: &Store) -> Result<(), Error> {
     let history = store.history(kept).returned(&moved, |at| kernel.rule_counter(at))?;
     store.save_history(generation, &history)?;
     if let (Some(saved), Some(rejected)) = (store.state(kept), store.state(rejected)) {
-        store.save_state(generation, &saved.returned_from(&rejected, generation))?;
+        let back = saved.returned_from(&rejected, generation);
+        // Who made the change may have been killed before `prepare_return`.
+        kernel.set_rows(Control::half(fallback), back.renewed())?;
+        store.save_state(generation, &back)?;
     }
     kernel.switch(generation, Control::half(fallback));
     // Who has read the word before must not find the deadline gone.

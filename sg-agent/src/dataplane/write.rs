@@ -80,7 +80,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// Writes the directory entries of `bound` in a half that nobody is judged by.
+    /// Writes the directory entries of `bound` in `half`. Packets may be judged by it where the entries differ from those
+    /// there in nothing but the generations: each is a word, and good with the other's old value and its new one.
     pub(super) fn set_rows<'a>(
         &mut self,
         half: u32,
