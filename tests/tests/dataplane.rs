@@ -325,7 +325,8 @@ fn programs_of_another_build_are_replaced_while_packets_pass() {
 
 /// Makes the pins in `directory` those of another build; where the mark was.
 fn mark_another_build(directory: &Path) -> PathBuf {
-    let mut entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(directory).expect("a directory of the agent");
+    let mut entries = entries.map(|entry| entry.expect("an entry").path());
     let mark = entries.find(|path| path.to_string_lossy().contains("object-")).expect("a mark");
     fs::rename(&mark, directory.join("object-0123456789abcdef")).expect("another mark");
     mark
