@@ -14,6 +14,24 @@ const EGRESS: &str = "AWS::EC2::SecurityGroupEgress";
 /// Types of resources that are read.
 pub const KINDS: &[&str] = &[GROUP, INGRESS, EGRESS];
 
+/// Properties of rules that are read, or say nothing beside those.
+const PROPERTIES: &[&str] = &[
+    "CidrIp",
+    "CidrIpv6",
+    "Description",
+    "DestinationPrefixListId",
+    "DestinationSecurityGroupId",
+    "FromPort",
+    "GroupId",
+    "GroupName",
+    "IpProtocol",
+    "SourcePrefixListId",
+    "SourceSecurityGroupId",
+    "SourceSecurityGroupName",
+    "SourceSecurityGroupOwnerId",
+    "ToPort",
+];
+
 const LISTS: [(&str, Direction); 2] =
     [("SecurityGroupIngress", Direction::Ingress), ("SecurityGroupEgress", Direction::Egress)];
 
@@ -112,6 +130,7 @@ fn rule(site: &Site<'_, '_>, direction: Direction, into: &mut Neutral) {
 }
 
 fn matches(site: &Site<'_, '_>) -> Result<Match, String> {
+    site.only(PROPERTIES)?;
     let protocol = site.known("IpProtocol")?.ok_or("no `IpProtocol`")?;
     aws::permitted(&protocol, site.known("FromPort")?.as_deref(), site.known("ToPort")?.as_deref())
 }

@@ -1,0 +1,58 @@
+//! What the import must not take for "any" in silence.
+
+use sg_agent::policy::model::{Direction, Match, PortRange, Remote, Rule};
+
+use super::{accepted, from_text};
+
+/// The rules of the only group in `content`, and the notes.
+fn rules(name: &str, content: &str) -> (Vec<Rule>, String) {
+    let (policy, notes, status) = from_text(name, content);
+    assert_eq!(status, Some(0), "{notes}");
+    let policy = accepted(&policy, name);
+    assert_eq!(policy.groups.len(), 1, "{notes}");
+    (policy.groups.into_values().next().expect("one").rules, notes)
+}
+
+fn ingress(rules: &[Rule]) -> Vec<&Rule> {
+    rules.iter().filter(|rule| rule.direction == Direction::Ingress).collect()
+}
+
+fn port(number: u16) -> Match {
+    Match::Ports(6, vec![PortRange { first: number, last: number }])
+}
+
+fn heat(rule: &str) -> String {
+    format!(
+        "x: &office {{protocol: tcp, direction: ingress, remote_ip_prefix: 10.0.0.0/8, port_range_max: 22}}\n\
+         y: &other {{protocol: udp, port_range_min: 22}}\n\
+         resources:\n  web: {{type: OS::Neutron::SecurityGroup, properties: {{rules: [{rule}]}}}}\n"
+    )
+}
+
+#[test]
+fn merge_keys_are_merged() {
+    let office = Remote::Prefix("10.0.0.0/8".parse().expect("a prefix"));
+    for rule in [
+        "{<<: *office, port_range_min: 22}",
+        "{port_range_min: 22, <<: *office}",
+        "{<<: [*office, *other]}",
+        "{<<: *other, protocol: tcp, <<: *office}",
+    ] {
+        let (rules, notes) = rules("a.yaml", &heat(rule));
+        let [one] = ingress(&rules)[..] else { panic!("{rule}: {notes}") };
+        assert_eq!((&one.matches, &one.remote), (&port(22), &office), "{rule}");
+    }
+    let (_, notes, status) = from_text("a.yaml", &heat("{<<: 7, port_range_min: 22}"));
+    assert!(status == Some(1) && notes.contains("merge key"), "{notes}");
+}
+
+#[test]
+fn rules_with_properties_that_are_not_read_are_dropped() {
+    let (found, notes) = rules("a.yaml", &heat("{protocol: tcp, port_range_mim: 22}"));
+    assert!(found.is_empty() && notes.contains("dropped: `port_range_mim`"), "{notes}");
+    let template = "Resources:\n  A:\n    Type: AWS::EC2::SecurityGroup\n    Properties:\n      \
+        SecurityGroupEgress: []\n      SecurityGroupIngress:\n        \
+        - {IpProtocol: '-1', CidrIp: 0.0.0.0/0, SourcePort: 22}\n";
+    let (found, notes) = rules("a.yaml", template);
+    assert!(found.is_empty() && notes.contains("dropped: `SourcePort`"), "{notes}");
+}
