@@ -56,3 +56,18 @@ fn rules_with_properties_that_are_not_read_are_dropped() {
     let (found, notes) = rules("a.yaml", template);
     assert!(found.is_empty() && notes.contains("dropped: `SourcePort`"), "{notes}");
 }
+
+#[test]
+fn an_egress_rule_of_its_own_replaces_the_default_one() {
+    for named in ["GroupId: !Ref A", "GroupId: !GetAtt A.GroupId", "GroupName: a"] {
+        let template = format!(
+            "Resources:\n  A: {{Type: AWS::EC2::SecurityGroup, Properties: {{GroupName: a}}}}\n  Out:\n    \
+             Type: AWS::EC2::SecurityGroupEgress\n    \
+             Properties: {{IpProtocol: tcp, FromPort: 443, ToPort: 443, CidrIp: 10.0.0.0/8, {named}}}\n"
+        );
+        let (rules, notes) = rules("a.yaml", &template);
+        let [one] = &rules[..] else { panic!("{named}: {notes}") };
+        assert_eq!(one.matches, port(443), "{named}");
+        assert!(notes.contains("A: changed: EC2's default egress rule is left out"), "{notes}");
+    }
+}
