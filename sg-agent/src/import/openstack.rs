@@ -35,6 +35,13 @@ pub fn read(root: Value<'_>, into: &mut Neutral) -> Result<(), Diagnostic> {
     Ok(())
 }
 
+/// A listing has no column for whether groups are stateful.
+fn hidden_state(place: &Place, into: &mut Neutral) {
+    let message = "the listing does not show which groups are stateless: unless `security group show -f json` is an input, \
+        too, a group is taken as stateful, so that replies pass";
+    into.note_once(Effect::Widened, place, message);
+}
+
 /// A row of `security group list`: what the ids in a list of rules are called.
 fn named(row: Value<'_>, into: &mut Neutral) {
     let Some(id) = row.text_of("ID") else { return };
@@ -42,6 +49,9 @@ fn named(row: Value<'_>, into: &mut Neutral) {
     group.description = row.text_of("Description").unwrap_or_default().to_owned();
     group.qualifier = id.to_owned();
     group.origin = format!("OpenStack security group {id}");
+    if !into.has(id) {
+        hidden_state(&Place { span: row.span(), what: format!("group {id}") }, into);
+    }
     into.define(group);
 }
 
@@ -60,6 +70,7 @@ fn listed(row: Value<'_>, into: &mut Neutral) -> Result<(), Diagnostic> {
         None => into.scoped(&into.stem),
     };
     if !into.has(&group) {
+        hidden_state(&place, into);
         let named = into.group(&group);
         named.origin = format!("OpenStack security group {}", named.name);
     }

@@ -71,3 +71,24 @@ fn an_egress_rule_of_its_own_replaces_the_default_one() {
         assert!(notes.contains("A: changed: EC2's default egress rule is left out"), "{notes}");
     }
 }
+
+#[test]
+fn a_listing_does_not_make_a_group_stateful() {
+    let show = r#"{"id": "g-1", "name": "web", "description": "", "stateful": false, "rules": [
+        {"direction": "ingress", "ethertype": "IPv4", "protocol": "tcp", "port_range_min": 22, "port_range_max": 22}]}"#;
+    let list = r#"[{"ID": "g-1", "Name": "web", "Description": "Front"}]"#;
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let paths = [("show.json", show), ("list.json", list)].map(|(name, content)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("writable");
+        path.display().to_string()
+    });
+    for order in [[0, 1], [1, 0]] {
+        let run = super::import(&order.map(|at| paths[at].as_str()));
+        let policy = accepted(&super::text(&run.stdout), "both");
+        let group = &policy.groups["web"];
+        assert!(!group.stateful && group.description == "Front" && group.rules.len() == 1, "{order:?}");
+    }
+    let (_, notes) = rules("list.json", list);
+    assert!(notes.contains("widened: the listing does not show which groups are stateless"), "{notes}");
+}
