@@ -125,7 +125,7 @@ fn hidden_zero(rule: &Rule, place: &Place, into: &mut Neutral) {
         }
         _ => return,
     };
-    into.note_once(Effect::Changed, place, message);
+    into.note(Effect::Widened, place, message);
 }
 
 /// `security group show`.

@@ -92,3 +92,22 @@ fn a_listing_does_not_make_a_group_stateful() {
     let (_, notes) = rules("list.json", list);
     assert!(notes.contains("widened: the listing does not show which groups are stateless"), "{notes}");
 }
+
+#[test]
+fn every_name_of_icmp_hides_its_zero() {
+    for protocol in ["icmp", "1", "icmpv6", "ipv6-icmp", "icmp6", "58"] {
+        let state = format!(
+            r#"{{"format_version": "1.0", "values": {{"root_module": {{"resources": [
+              {{"address": "openstack_networking_secgroup_v2.a", "mode": "managed", "name": "a",
+               "type": "openstack_networking_secgroup_v2", "values": {{"id": "g-1", "name": "a"}}}},
+              {{"address": "openstack_networking_secgroup_rule_v2.r", "mode": "managed", "name": "r",
+               "type": "openstack_networking_secgroup_rule_v2", "values": {{"security_group_id": "g-1",
+               "direction": "ingress", "ethertype": "{}", "protocol": "{protocol}",
+               "port_range_min": 0, "port_range_max": 0}}}}]}}}}}}"#,
+            if protocol.contains('6') || protocol == "58" { "IPv6" } else { "IPv4" }
+        );
+        let (rules, notes) = rules("state.json", &state);
+        assert_eq!(ingress(&rules).len(), 1, "{protocol}");
+        assert!(notes.contains("widened: the provider does not tell ICMP type 0"), "{protocol}: {notes}");
+    }
+}

@@ -4,6 +4,7 @@ use super::{
     super::{
         neutral::{Effect, Neutral, Rule},
         openstack::{Raw, default_egress},
+        parts,
     },
     Resource,
 };
@@ -43,9 +44,9 @@ pub fn rule(resource: &Resource<'_>, into: &mut Neutral) {
     let mut raw = Raw { group: group.as_deref(), ..Raw::of_api(resource.values) };
     // The provider shows 0 where nothing was set.
     if let (Some("0"), Some("0")) = (raw.first, raw.last) {
-        if matches!(raw.protocol, "icmp" | "icmpv6" | "ipv6-icmp") {
+        if matches!(parts::protocol(raw.protocol), Ok(Some(1 | 58))) {
             let message = "the provider does not tell ICMP type 0, code 0 from none; taken as every type";
-            into.note(Effect::Changed, &place, message);
+            into.note(Effect::Widened, &place, message);
         }
         (raw.first, raw.last) = (None, None);
     }
