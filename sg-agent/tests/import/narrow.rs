@@ -111,3 +111,47 @@ fn every_name_of_icmp_hides_its_zero() {
         assert!(notes.contains("widened: the provider does not tell ICMP type 0"), "{protocol}: {notes}");
     }
 }
+
+#[test]
+fn a_list_where_one_value_belongs_is_not_any() {
+    for field in ["remote_ip_prefix", "protocol", "port_range_min", "remote_group_id"] {
+        let show = format!(
+            r#"{{"id": "g-1", "name": "a", "rules": [{{"direction": "ingress", "ethertype": "IPv4", "{field}": ["x"]}}]}}"#
+        );
+        let (rules, notes) = rules("show.json", &show);
+        let said = format!("dropped: `{field}` is not a single value");
+        assert!(rules.is_empty() && notes.contains(&said), "{field}: {notes}");
+    }
+    let list =
+        r#"[{"ID": "r", "IP Protocol": "tcp", "IP Range": {"cidr": "10.0.0.0/8"}, "Direction": "ingress"}]"#;
+    let (rules, notes) = rules("list.json", list);
+    assert!(rules.is_empty() && notes.contains("dropped: `IP Range`"), "{notes}");
+}
+
+/// A plan with a group and a rule, of which `values` are known and `unknown` are not; the configuration sets `set`.
+fn plan(values: &str, unknown: &str, set: &str) -> String {
+    format!(
+        r#"{{"format_version": "1.2", "planned_values": {{"root_module": {{"resources": [
+          {{"address": "openstack_networking_secgroup_v2.a", "mode": "managed", "name": "a",
+           "type": "openstack_networking_secgroup_v2", "values": {{"id": "g-1", "name": "a", "delete_default_rules": true}}}},
+          {{"address": "openstack_networking_secgroup_rule_v2.r", "mode": "managed", "name": "r",
+           "type": "openstack_networking_secgroup_rule_v2", "values": {{"security_group_id": "g-1",
+           "direction": "ingress", "ethertype": "IPv4", "protocol": "tcp" {values}}}}}]}}}},
+         "resource_changes": [{{"address": "openstack_networking_secgroup_rule_v2.r",
+          "change": {{"after_unknown": {{{unknown}}}}}}}],
+         "configuration": {{"root_module": {{"resources": [{{"type": "openstack_networking_secgroup_rule_v2",
+          "name": "r", "expressions": {{{set}}}}}]}}}}}}"#
+    )
+}
+
+#[test]
+fn what_a_plan_does_not_know_is_not_any() {
+    let prefix = r#""remote_ip_prefix": {"references": ["var.office"]}"#;
+    let unknown = r#""remote_ip_prefix": true"#;
+    for (values, unknown) in [(r#", "remote_ip_prefix": null"#, unknown), ("", unknown), ("", "")] {
+        let (rules, notes) = rules("plan.json", &plan(values, unknown, prefix));
+        assert!(rules.is_empty() && notes.contains("`remote_ip_prefix` is not known yet"), "{notes}");
+    }
+    // What the configuration does not set the provider shows as unknown, too, and Neutron leaves empty.
+    assert_eq!(rules("plan.json", &plan("", unknown, "")).0.len(), 1);
+}
