@@ -155,3 +155,35 @@ fn what_a_plan_does_not_know_is_not_any() {
     // What the configuration does not set the provider shows as unknown, too, and Neutron leaves empty.
     assert_eq!(rules("plan.json", &plan("", unknown, "")).0.len(), 1);
 }
+
+#[test]
+fn octal_ports_are_dropped() {
+    let (rules, notes) = rules("a.yaml", &heat("{protocol: tcp, port_range_min: 022, port_range_max: 022}"));
+    assert!(ingress(&rules).is_empty() && notes.contains("dropped: `022`"), "{notes}");
+}
+
+#[test]
+fn the_last_of_a_duplicate_key_counts() {
+    let group = r#"{"GroupId": "g", "GroupName": "a", "IpPermissions": [{"IpProtocol": "-1", "IpProtocol": "tcp",
+        "FromPort": 1, "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}], "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]}"#;
+    let (json, _) = rules("a.json", &format!("{{\"SecurityGroups\": [{group}]}}"));
+    let [one] = &json[..] else { panic!("{json:?}") };
+    let office = Remote::Prefix("10.0.0.0/8".parse().expect("a prefix"));
+    assert_eq!((&one.matches, &one.remote), (&port(22), &office));
+    let (yaml, _) = rules("a.yaml", &heat("{protocol: udp, port_range_min: 22, protocol: tcp}"));
+    assert_eq!(ingress(&yaml)[0].matches, port(22));
+}
+
+#[test]
+fn many_conditions_are_found_at_once() {
+    let many = 20_000;
+    let conditions: String = (0..many).map(|n| format!("  C{n}: !Equals [a, a]\n")).collect();
+    let rules: String = (0..many).map(|n| format!("        - !If [C{n}, !Ref AWS::NoValue, 1]\n")).collect();
+    let template = format!(
+        "Conditions:\n{conditions}Resources:\n  A:\n    Type: AWS::EC2::SecurityGroup\n    Properties:\n      \
+         SecurityGroupIngress:\n{rules}"
+    );
+    let (policy, notes, status) = from_text("many.yaml", &template);
+    assert_eq!(status, Some(0), "{notes}");
+    assert_eq!(accepted(&policy, "many").groups["A"].rules.len(), 1, "the default rule");
+}
