@@ -1,5 +1,6 @@
 //! Commands as scripts see them: exit status, and what is said where.
 
+use serde_json::{Value, json};
 use sg_tests::{agent::Agent, netns::Netns};
 
 const POLICY: &str = "version: 1
@@ -41,6 +42,13 @@ interfaces: [{name: tap0, role: guest, groups: [web], addresses: [10.0.0.5]}]
         assert!(run.stderr.contains(value), "{value} in {}", run.stderr);
     }
     assert_eq!(agent.status().generation, before);
+    let path = agent.write("policy.yaml", faulty);
+    for how in [&["apply", "--json"][..], &["apply", "--dry-run", "--json"]] {
+        let run = agent.run(&[how, &[&*path.to_string_lossy()]].concat());
+        assert_eq!(run.status, 1);
+        let report: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!((&report["ok"], &report["diagnostics"][0]["line"]), (&json!(false), &json!(5)), "{how:?}");
+    }
 }
 
 #[test]

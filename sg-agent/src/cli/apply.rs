@@ -57,6 +57,9 @@ impl Apply {
         let Some(policy) = file.policy.take().map(Arc::new) else {
             let name = render::printable(&self.file.display().to_string());
             super::print_error(&format!("{name}: refused; the policy in force stays\n"))?;
+            if self.json {
+                super::print(&(render::json(&file.diagnostics, &file.sources, false)? + "\n"))?;
+            }
             return Ok(ExitCode::FAILURE);
         };
         if self.dry_run {
