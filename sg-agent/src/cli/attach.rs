@@ -54,7 +54,7 @@ impl Attach {
             check_group(&policy, group)?;
         }
         if interfaces::find(&self.interface)?.is_none() {
-            return Err(Error::Input(format!("there is no interface {}", self.interface)).into());
+            return Err(Error::Environment(format!("there is no interface {}", self.interface)).into());
         }
         let entry = self.entry();
         match policy.interfaces.iter_mut().find(|known| known.name == entry.name) {
@@ -108,10 +108,21 @@ impl Detach {
             );
         }
         if policy.interfaces.len() == count {
-            return Err(Error::Input(format!("{} is not bound", self.interface)).into());
+            return self.not_bound();
         }
         let generation = writer.apply(&Arc::new(policy))?.generation;
         super::print(&format!("{}: not filtered any more, generation {generation}\n", self.interface))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// A hook that runs twice has done its work; a name that nobody knows is misspelt.
+    fn not_bound(&self) -> anyhow::Result<ExitCode> {
+        let name = &self.interface;
+        if interfaces::find(name)?.is_none() {
+            let fault = format!("{name} is not bound, and there is no such interface");
+            return Err(Error::Input(fault).into());
+        }
+        super::print(&format!("{name}: was not bound\n"))?;
         Ok(ExitCode::SUCCESS)
     }
 }
