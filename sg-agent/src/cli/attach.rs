@@ -4,6 +4,7 @@ use std::{net::IpAddr, process::ExitCode, sync::Arc};
 
 use crate::{
     dataplane::{Error, Options, Writer, bind, interfaces},
+    observe::parse,
     policy::{
         Policy,
         model::{Interface, LinkLocal, Role, RxHook},
@@ -23,7 +24,7 @@ pub struct Attach {
     #[arg(long, value_enum, default_value_t = RoleName::Guest)]
     role: RoleName,
     /// An address of the instance
-    #[arg(long = "address", value_name = "ADDRESS")]
+    #[arg(long = "address", value_name = "ADDRESS", value_parser = parse::address)]
     addresses: Vec<IpAddr>,
     /// MAC address of the instance
     #[arg(long, value_parser = mac)]
@@ -141,7 +142,9 @@ fn mac(text: &str) -> Result<[u8; 6], String> {
         .split(':')
         .map(|octet| u8::from_str_radix(octet, 16).ok().filter(|_| octet.len() == 2))
         .collect();
-    octets.and_then(|octets| octets.try_into().ok()).ok_or_else(|| "not six pairs of hex digits".to_owned())
+    octets
+        .and_then(|octets| octets.try_into().ok())
+        .ok_or_else(|| "write six pairs of hex digits, such as 52:54:00:12:34:56".to_owned())
 }
 
 #[cfg(test)]
