@@ -15,6 +15,9 @@ use sg_agent::policy::{
 };
 use tempfile::TempDir;
 
+#[path = "import/narrow.rs"]
+mod narrow;
+
 /// Name of the golden files, inputs.
 const CASES: &[(&str, &[&str])] = &[
     ("aws", &["aws.json"]),

@@ -14,7 +14,7 @@
 //!   moves the timer and nothing else; from the other side of a connection nobody answered yet, it is the answer.
 //! - ICMP queries are tracked with code 0 only, by type and identifier; other ICMP is for the rules alone.
 //! - What continues a connection that is not there is dropped as such only if the rules would let it pass.
-//! - A datagram of which as many bytes have come as it has is forgotten two seconds later.
+//! - A datagram that came whole and in order is forgotten; one of which as many bytes have come as it has, in two seconds.
 //! - An inbound connection whose first packet a new policy allows without state is forgotten, its packet judged as new.
 
 mod automaton;
@@ -68,13 +68,15 @@ type Datagram = (String, IpAddr, IpAddr, u8, u32);
 
 /// How long a first fragment is remembered.
 const FRAGMENT_LIFE: Duration = Duration::from_secs(30);
-/// How long it is still remembered when as many bytes have come as the datagram has.
+/// How long it is still remembered when as many bytes have come as the datagram has, but not in order.
 const LATE: Duration = Duration::from_secs(2);
 
 /// A datagram whose first fragment has passed.
 #[derive(Clone, Debug)]
 struct Remembered {
     ends: Duration,
+    /// Up to where its fragments have come in order.
+    reached: usize,
     /// How many bytes have come.
     seen: usize,
     /// How long it is, if its last fragment has come.
@@ -82,14 +84,17 @@ struct Remembered {
 }
 
 impl Remembered {
-    /// Takes note of a later fragment.
-    fn note(&mut self, part: Part, now: Duration) {
+    /// Takes note of a later fragment; whether the datagram is complete with it, and nothing can follow.
+    fn is_over_after(&mut self, part: Part, now: Duration) -> bool {
         let (span, is_last) = part.span();
+        let in_order = span.start == self.reached;
+        self.reached = if in_order { span.end } else { self.reached };
         self.seen += span.len();
         self.length = if is_last { Some(span.end) } else { self.length };
         if self.length.is_some_and(|length| self.seen >= length) {
             self.ends = self.ends.min(now + LATE);
         }
+        is_last && in_order
     }
 }
 
@@ -199,7 +204,7 @@ impl Model {
         if matches!(verdict, Verdict::Pass(_)) {
             let (span, _) = packet.part.span();
             let ends = self.now + FRAGMENT_LIFE;
-            let remembered = Remembered { ends, seen: span.len(), length: None };
+            let remembered = Remembered { ends, reached: span.end, seen: span.len(), length: None };
             self.datagrams.insert(datagram, remembered);
         }
         verdict
@@ -208,7 +213,9 @@ impl Model {
     fn later_fragment(&mut self, interface: &Interface, packet: &Packet, id: u32) -> Verdict {
         let datagram = datagram(packet, id);
         if let Some(remembered) = self.datagrams.get_mut(&datagram) {
-            remembered.note(packet.part, self.now);
+            if remembered.is_over_after(packet.part, self.now) {
+                self.datagrams.remove(&datagram);
+            }
             return Verdict::Pass(Stage::Established);
         }
         self.rules(interface, packet.direction, packet)

@@ -308,9 +308,7 @@ fn programs_of_another_build_are_replaced_while_packets_pass() {
     };
     let tap0 = scene.host.ifindex("tap0");
     assert!(programs.passes(Hook::TcxEgress, tap0, &frame(4000, SYN)));
-    let mark = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
-    let mark = mark.into_iter().find(|path| path.to_string_lossy().contains("object-")).expect("a mark");
-    fs::rename(&mark, directory.join("object-0123456789abcdef")).expect("another mark");
+    let mark = mark_another_build(&directory);
     scene.agent.apply(POLICY);
     assert_ne!(number(), program);
     assert_eq!(links(), before, "the links are the same");
@@ -323,6 +321,30 @@ fn programs_of_another_build_are_replaced_while_packets_pass() {
     let current = number();
     scene.agent.apply(POLICY);
     assert_eq!(number(), current, "they are those of this build already");
+}
+
+/// Makes the pins in `directory` those of another build; where the mark was.
+fn mark_another_build(directory: &Path) -> PathBuf {
+    let entries = fs::read_dir(directory).expect("a directory of the agent");
+    let mut entries = entries.map(|entry| entry.expect("an entry").path());
+    let mark = entries.find(|path| path.to_string_lossy().contains("object-")).expect("a mark");
+    fs::rename(&mark, directory.join("object-0123456789abcdef")).expect("another mark");
+    mark
+}
+
+/// The link of a device that has gone cannot be updated.
+#[test]
+fn programs_are_replaced_although_a_device_has_gone() {
+    for hook in ["tcx", "xdp-native"] {
+        let scene = Scene::new();
+        add(&scene.host, "tap1");
+        scene.agent.apply(&at(hook));
+        scene.host.ip("link del tap1");
+        let mark = mark_another_build(&pins(&scene.host));
+        scene.agent.apply(&at(hook));
+        assert!(mark.exists(), "{hook}");
+        assert!(scene.interface("tap0").enforced, "{hook}");
+    }
 }
 
 /// Tables of another version cannot be read: new ones are made beside them, and the links move over. At no moment is a

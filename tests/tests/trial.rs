@@ -9,7 +9,7 @@ use std::{
 };
 
 use aya::maps::{Array, Map, MapData};
-use sg_common::control::Control;
+use sg_common::{control::Control, interface::Interface};
 use sg_tests::{
     agent::{self, Agent, Run},
     clock::Clock,
@@ -59,6 +59,27 @@ impl Scene {
     fn file(&self, policy: &str) -> String {
         let path: PathBuf = self.agent.write("trial.yaml", policy);
         path.to_string_lossy().into_owned()
+    }
+
+    /// The agent's table of this name.
+    fn table<T: aya::Pod>(&self, name: &str) -> Array<MapData, T> {
+        let path = sg_tests::progrun::pins(&self.net.host).join(name);
+        let map = MapData::from_pin(path).expect("a pinned map");
+        Array::try_from(Map::Array(map)).expect("an array")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.agent.state_dir().join(format!("netns-{}", self.net.host.inode()))
+    }
+
+    /// Applies `policy` on trial while the agent cannot write `name` in its state directory: there is a directory.
+    #[track_caller]
+    fn try_without(&self, name: &str, policy: &str) {
+        let path = self.state().join(name);
+        std::fs::create_dir_all(path.join("occupied")).expect("a directory");
+        let run = self.agent.run(&["apply", "--confirm-within", "60s", &self.file(policy)]);
+        assert_eq!(run.status, 3, "{}{}", run.stdout, run.stderr);
+        std::fs::remove_dir_all(path).expect("the directory");
     }
 
     /// Lets the time to confirm run out. The agent does not run.
@@ -227,9 +248,7 @@ fn nothing_else_changes_while_a_change_is_on_trial() {
 #[test]
 fn a_change_that_was_never_made_is_not_taken_back() {
     let scene = Scene::with(&port(80));
-    let path = sg_tests::progrun::pins(&scene.net.host).join("CONTROL");
-    let map = MapData::from_pin(path).expect("the pinned control map");
-    let mut map: Array<_, Control> = Array::try_from(Map::Array(map)).expect("the control map");
+    let mut map: Array<_, Control> = scene.table("CONTROL");
     let control = map.get(&0, 0).expect("the control line");
     map.set(0, Control { deadline: u64::MAX, fallback: control.word, ..control }, 0).expect("a deadline");
     assert!(scene.agent.status().pending.is_none());
@@ -339,4 +358,83 @@ fn hits_go_on_over_a_return() {
     assert!(meanwhile > before[1], "{meanwhile} {before:?}");
     assert_eq!(scene.agent.run(&["rollback"]).status, 0);
     assert_eq!([hits(0), hits(1)], [before[0], meanwhile]);
+}
+
+/// Once its links are taken over there are no tables of the other version to come back to.
+#[test]
+fn no_change_is_on_trial_over_another_version() {
+    let scene = Scene::with(&port(80));
+    let pins = sg_tests::progrun::pins(&scene.net.host);
+    std::fs::rename(&pins, pins.with_file_name("v0")).expect("another version");
+    let file = scene.file(&port(81));
+    let arguments = ["apply", "--confirm-within", "60s", &file];
+    scene.refused(&arguments, &["of another version", "without --confirm-within first"]);
+    assert_eq!(scene.open("web"), [80]);
+    let status = scene.agent.run(&["status"]);
+    assert!(status.stderr.contains("v0"), "{}", status.stderr);
+    scene.agent.apply(&port(81));
+    scene.try_it(&port(80));
+    assert_eq!(scene.open("web"), [80]);
+    scene.let_time_run_out();
+    assert_eq!(scene.open("web"), [81]);
+}
+
+#[test]
+fn a_trial_whose_books_cannot_be_kept_is_over() {
+    let scene = Scene::with(&port(80));
+    let mut old = scene.connect("web", 80);
+    scene.try_without("counters-2.json", &port(81));
+    let status = scene.agent.status();
+    assert!(status.pending.is_none(), "{:?}", status.pending);
+    assert_eq!(scene.open("web"), [80]);
+    scene.let_time_run_out();
+    assert!(old.echoes(PATIENT));
+    scene.agent.apply(&port(81));
+    assert_eq!(scene.open("web"), [81]);
+}
+
+/// The next plan has the generation of the refused one.
+#[test]
+fn members_of_a_refused_trial_are_nobody() {
+    let with = |member: &str| {
+        let rule = "{direction: ingress, protocol: tcp, ports: 80, remote: \"group:admin\"}";
+        let admin = format!("security_groups:\n  admin: {{members: [{member}]}}");
+        bound(rule, &["tap0"]).replace("security_groups:", &admin)
+    };
+    let scene = Scene::with(&port(81));
+    scene.try_without("trial.json", &with("203.0.113.7"));
+    assert_eq!(scene.open("web"), [81]);
+    scene.agent.apply(&with("203.0.113.8"));
+    assert_eq!(scene.agent.status().generation, 2);
+    assert_eq!(scene.open("web"), NONE);
+}
+
+/// Killed after the switch, the agent leaves the directory of the policy before as it was.
+#[test]
+fn the_next_writer_readies_what_a_killed_agent_has_not() {
+    let scene = Scene::with(&port(80));
+    let mut directory: Array<_, Interface> = scene.table("DIRECTORY");
+    let rows: Vec<Interface> = directory.iter().map(|row| row.expect("an entry")).collect();
+    let held = rows.iter().position(|row| row.policy != [0; 2]).expect("the entry of tap0");
+    scene.try_it(&port(81));
+    let mut new = scene.connect("web", 81);
+    assert!(new.echoes(PATIENT));
+    directory.set(held as u32, rows[held], 0).expect("the entry as it was");
+    scene.let_time_run_out();
+    assert_eq!(scene.open("web"), [80]);
+    scene.refused(&["confirm"], &["not confirmed in time"]);
+    assert!(!new.echoes(BRIEF), "opened under a policy that was taken back");
+    assert_eq!(scene.open("web"), [80]);
+}
+
+#[test]
+fn a_change_that_cannot_be_gone_back_from_is_refused() {
+    let scene = Scene::with(&port(80));
+    let previous = scene.state().join("previous.json");
+    std::fs::create_dir_all(previous.join("occupied")).expect("a directory");
+    assert_eq!(scene.agent.try_apply(&port(81)).status, 3);
+    assert_eq!(scene.open("web"), [80]);
+    std::fs::remove_dir_all(previous).expect("the directory");
+    scene.agent.apply(&port(81));
+    assert_eq!(scene.open("web"), [81]);
 }

@@ -112,6 +112,11 @@ impl Saved {
         self.interfaces.values().map(|bound| bound.row.ifindex).collect()
     }
 
+    /// The interfaces whose connections are judged anew since the generation of the state.
+    pub fn renewed(&self) -> impl Iterator<Item = &Bound> {
+        self.interfaces.values().filter(|bound| bound.row.generation == self.generation)
+    }
+
     /// The same in `generation`, when it comes back after `rejected`, which had followed it.
     #[must_use]
     pub fn returned_from(mut self, rejected: &Self, generation: u32) -> Self {

@@ -62,8 +62,12 @@ impl Writer {
         let trial =
             deadline.map(|deadline| Trial::new(&self.loaded, &next, devices, deadline)).transpose()?;
         self.write(&plan, &next, trial.as_ref())?;
+        // From the switch on the deadline counts: whoever fails then has to give the trial up.
+        if let Some(trial) = trial {
+            self.standing = Standing::OnTrial(trial);
+        }
         self.loaded.kernel.switch_to(&plan);
-        self.follow(&plan, next, clock.now_tick, trial)?;
+        self.follow(&plan, next, clock.now_tick)?;
         Ok(true)
     }
 
@@ -75,27 +79,26 @@ impl Writer {
         }
         store.save_state(plan.generation, &next.save())?;
         let written = kernel.prepare(plan).and_then(|()| match trial {
-            Some(trial) => trial.arm(kernel, store, &plan.counter_moves),
+            Some(trial) => trial.arm(kernel, store, plan),
             None => Ok(()),
         });
         written.inspect_err(|_| store.remove_others(state.generation()))
     }
 
     /// What is to be done once `next` is in force.
-    fn follow(&mut self, plan: &Plan, next: State, tick: u64, trial: Option<Trial>) -> Result<(), Error> {
-        let Self { loaded, store, .. } = self;
+    fn follow(&mut self, plan: &Plan, next: State, tick: u64) -> Result<(), Error> {
+        let Self { loaded, store, standing, .. } = self;
         let before = std::mem::replace(&mut loaded.state, next);
-        match &trial {
-            Some(trial) => trial.prepare_return(&mut loaded.kernel, &before, &loaded.state)?,
-            None => loaded.kernel.retire(plan, &unused(&before, &loaded.state))?,
+        match standing {
+            Standing::OnTrial(trial) => trial.prepare_return(&mut loaded.kernel, &before, &loaded.state)?,
+            Standing::Idle | Standing::Returned => {
+                loaded.kernel.retire(plan, &unused(&before, &loaded.state))?;
+            }
         }
         let renewal = Renewal { zeroed: &plan.counters_to_zero, moved: &plan.counter_moves, tick };
         let history = loaded.history.after(renewal, |at| loaded.rule_counter(at))?;
         store.save_history(plan.generation, &history)?;
         loaded.history = history;
-        if let Some(trial) = trial {
-            self.standing = Standing::OnTrial(trial);
-        }
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use super::{
     store::Store,
     write::{Site, grace_period},
 };
-use crate::compile::{Clock, State, state::returned};
+use crate::compile::{Clock, Plan, State, state::returned};
 
 /// What waits for its confirmation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,9 +109,18 @@ impl Trial {
         Ok(Self { deadline, fallback: loaded.kernel.control().word, only })
     }
 
-    /// Readies the tables, and the kernel side, for the return. `moved` are the counters of rules that are the same.
-    pub(super) fn arm(&self, kernel: &mut Kernel, store: &Store, moved: &[(u32, u32)]) -> Result<(), Error> {
-        store.save_trial(&store::Trial { moved: moved.to_vec() })?;
+    /// Readies the tables, where `plan` is prepared, and the kernel side for the return. On an error the plan's members
+    /// are taken back: the next plan has the same generation.
+    pub(super) fn arm(&self, kernel: &mut Kernel, store: &Store, plan: &Plan) -> Result<(), Error> {
+        let moved = plan.counter_moves.clone();
+        let ready = store.save_trial(&store::Trial { moved }).and_then(|()| self.ready(kernel));
+        if ready.is_err() {
+            kernel.take_back(&plan.members)?;
+        }
+        ready
+    }
+
+    fn ready(&self, kernel: &mut Kernel) -> Result<(), Error> {
         let other = kernel.other_half();
         kernel.leave_unfiltered(other, &self.only[0])?;
         kernel.leave_unfiltered(1 - other, &self.only[1])?;
@@ -190,7 +199,10 @@ pub(super) fn settle(kernel: &mut Kernel, store: &Store) -> Result<(), Error> {
     let history = store.history(kept).returned(&moved, |at| kernel.rule_counter(at))?;
     store.save_history(generation, &history)?;
     if let (Some(saved), Some(rejected)) = (store.state(kept), store.state(rejected)) {
-        store.save_state(generation, &saved.returned_from(&rejected, generation))?;
+        let back = saved.returned_from(&rejected, generation);
+        // Who made the change may have been killed before `prepare_return`.
+        kernel.set_rows(Control::half(fallback), back.renewed())?;
+        store.save_state(generation, &back)?;
     }
     kernel.switch(generation, Control::half(fallback));
     // Who has read the word before must not find the deadline gone.

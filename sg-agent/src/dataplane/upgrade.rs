@@ -17,7 +17,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::programs::{SchedClassifier, Xdp, links::PinnedLink, tc::SchedClassifierLink, xdp::XdpLink};
+use aya::programs::{
+    ProgramError, SchedClassifier, Xdp, links::PinnedLink, tc::SchedClassifierLink, xdp::XdpLink,
+};
 
 use super::{
     error::{Attempt as _, Error, OfFile as _},
@@ -154,6 +156,7 @@ pub fn remove_others(place: &Place) -> Result<(), Error> {
     others(place).iter().try_for_each(|other| load::remove(other))
 }
 
+/// Puts our program on `link`, if it is on a device still.
 fn update(programs: &mut Programs, side: Side, link: &Link) -> Result<(), Error> {
     let what = || format!("replacing the program of link {}", link.path.display());
     let pinned = PinnedLink::from_pin(&link.path).attempt(what)?;
@@ -165,18 +168,21 @@ fn update(programs: &mut Programs, side: Side, link: &Link) -> Result<(), Error>
             replace(&mut programs.tcx_ingress, opened.try_into().attempt(what)?)
         }
     }
+    .or_else(|error| if is_severed(&error) { Ok(()) } else { Err(error) })
     .attempt(what)
 }
 
-fn replace_xdp(program: &mut Xdp, link: XdpLink) -> Result<(), aya::programs::ProgramError> {
+/// Whether the device of the link is gone.
+fn is_severed(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::ENOLINK))
+}
+
+fn replace_xdp(program: &mut Xdp, link: XdpLink) -> Result<(), ProgramError> {
     let id = program.attach_to_link(link)?;
     program.take_link(id).map(drop)
 }
 
-fn replace(
-    program: &mut SchedClassifier,
-    link: SchedClassifierLink,
-) -> Result<(), aya::programs::ProgramError> {
+fn replace(program: &mut SchedClassifier, link: SchedClassifierLink) -> Result<(), ProgramError> {
     let id = program.attach_to_link(link)?;
     program.take_link(id).map(drop)
 }

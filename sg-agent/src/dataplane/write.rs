@@ -80,7 +80,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// Writes the directory entries of `bound` in a half that nobody is judged by.
+    /// Writes the directory entries of `bound` in `half`. Packets may be judged by it where the entries differ from those
+    /// there in nothing but the generations: each is a word, and good with the other's old value and its new one.
     pub(super) fn set_rows<'a>(
         &mut self,
         half: u32,
@@ -233,7 +234,7 @@ impl Kernel {
     }
 
     /// Makes memberships what they were before they were written.
-    fn take_back(&mut self, members: &[(MemberKey, Membership)]) -> Result<(), Error> {
+    pub(super) fn take_back(&mut self, members: &[(MemberKey, Membership)]) -> Result<(), Error> {
         for (key, one) in members {
             match one.before {
                 0 => self.remove_member(key)?,

@@ -106,28 +106,34 @@ impl Writer {
         Ok(Outcome { forgotten, ..self.apply_for(&Arc::new(whole), within)? })
     }
 
-    /// Brings `policy` into force on the devices that there are, for good. On an error what was in force is in force.
+    /// Brings `policy` into force on the devices that there are, for good; see [`Self::apply_for`].
     pub fn apply(&mut self, policy: &Arc<Policy>) -> Result<Outcome, Error> {
         self.apply_for(policy, None)
     }
 
     /// Brings `policy` into force; if it is not confirmed `within` that time, what was in force comes back, whatever
     /// becomes of this process.
+    ///
+    /// On an error what was in force is in force again. Where nobody knows what that was, or the way back fails as well,
+    /// which is logged, packets are judged by the one policy or the other, and hooks may be those of both.
     pub fn apply_for(&mut self, policy: &Arc<Policy>, within: Option<Duration>) -> Result<Outcome, Error> {
         self.check_idle()?;
-        if within.is_some() && self.origin == Origin::Lost {
-            return Err(Error::StateLost { path: self.store.state_path(self.loaded.kernel.generation()?) });
+        if within.is_some() {
+            self.check_return()?;
         }
         let devices = interfaces::list()?;
         let before = self.loaded.state.clone();
         let checked = inherit::check_in_use(policy, &before, &devices)
             .and_then(|()| check_hooks(&self.place, policy, &devices));
         let outcome = checked.and_then(|()| {
-            self.change(policy, &devices, within).inspect_err(|_| self.take_back(&before, &devices))
+            let changed = self.change(policy, &devices, within).and_then(|outcome| {
+                if within.is_none() {
+                    self.conclude(&before)?;
+                }
+                Ok(outcome)
+            });
+            changed.inspect_err(|_| self.take_back(&before, &devices))
         });
-        if within.is_none() && outcome.is_ok() {
-            self.conclude(&before)?;
-        }
         match (&outcome, self.origin) {
             (Ok(_), _) => self.origin = Origin::Known,
             // Links of another version may have been taken over: what hangs on them stays.
@@ -136,6 +142,22 @@ impl Writer {
             (Err(_), Origin::Known | Origin::Lost) => {}
         }
         outcome
+    }
+
+    /// Fails if there is something in force that a change on trial could not come back to.
+    fn check_return(&self) -> Result<(), Error> {
+        match self.origin {
+            Origin::Lost => {
+                Err(Error::StateLost { path: self.store.state_path(self.loaded.kernel.generation()?) })
+            }
+            Origin::New if !upgrade::others(&self.place).is_empty() => {
+                load::remove(&self.place.pins())?;
+                Err(Error::InUse(
+                    "what is loaded is of another version: apply without --confirm-within first".to_owned(),
+                ))
+            }
+            Origin::New | Origin::Known => Ok(()),
+        }
     }
 
     /// Returns to what was in force, on the devices that it was in force on.

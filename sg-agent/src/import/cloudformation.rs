@@ -1,12 +1,17 @@
 //! CloudFormation: `AWS::EC2::SecurityGroup` and its rules.
 
+use std::collections::BTreeMap;
+
 use super::{
     aws,
     neutral::{Effect, Neutral, Place, Rule},
     template::{Resolved, Resource, Site, Template, reference},
     value::Value,
 };
-use crate::policy::model::{Direction, Match, Remote};
+use crate::policy::{
+    document::clip,
+    model::{Direction, Match, Remote},
+};
 
 const GROUP: &str = "AWS::EC2::SecurityGroup";
 const INGRESS: &str = "AWS::EC2::SecurityGroupIngress";
@@ -14,14 +19,41 @@ const EGRESS: &str = "AWS::EC2::SecurityGroupEgress";
 /// Types of resources that are read.
 pub const KINDS: &[&str] = &[GROUP, INGRESS, EGRESS];
 
+/// Properties of rules that are read, or say nothing beside those.
+const PROPERTIES: &[&str] = &[
+    "CidrIp",
+    "CidrIpv6",
+    "Description",
+    "DestinationPrefixListId",
+    "DestinationSecurityGroupId",
+    "FromPort",
+    "GroupId",
+    "GroupName",
+    "IpProtocol",
+    "SourcePrefixListId",
+    "SourceSecurityGroupId",
+    "SourceSecurityGroupName",
+    "SourceSecurityGroupOwnerId",
+    "ToPort",
+];
+
 const LISTS: [(&str, Direction); 2] =
     [("SecurityGroupIngress", Direction::Ingress), ("SecurityGroupEgress", Direction::Egress)];
 
 /// Reads the groups of `template`.
 pub fn read(template: &Template<'_>, into: &mut Neutral) {
     let resources = template.resources(|kind| KINDS.contains(&kind), into);
-    for resource in resources.iter().filter(|resource| resource.kind == GROUP) {
-        group(resource, template, into);
+    let groups = resources.iter().filter(|resource| resource.kind == GROUP);
+    let keys: Vec<(&Resource<'_>, String)> =
+        groups.map(|resource| (resource, group(resource, template, into))).collect();
+    let egress = resources.iter().filter(|resource| resource.kind == EGRESS);
+    let out: BTreeMap<usize, &str> =
+        egress.filter_map(|one| Some((into.resolve(&owner(one, template, into)?)?, one.name))).collect();
+    for (resource, key) in &keys {
+        if matches!(template.get(resource.properties, LISTS[1].0), Resolved::Absent) {
+            let named = into.resolve(key).and_then(|at| out.get(&at));
+            default_rule(resource.place(resource.value, ""), key, named.copied(), into);
+        }
     }
     for resource in &resources {
         match resource.kind {
@@ -32,7 +64,8 @@ pub fn read(template: &Template<'_>, into: &mut Neutral) {
     }
 }
 
-fn group<'n>(resource: &Resource<'n>, template: &Template<'n>, into: &mut Neutral) {
+/// Adds the rules written in a group; gives its key.
+fn group<'n>(resource: &Resource<'n>, template: &Template<'n>, into: &mut Neutral) -> String {
     let key = template.group(resource, ["GroupName", "GroupDescription"], into);
     for (list, direction) in LISTS {
         let items = match template.items(resource.properties, list) {
@@ -47,9 +80,25 @@ fn group<'n>(resource: &Resource<'n>, template: &Template<'n>, into: &mut Neutra
             inline(item, direction, &key, place, template, into);
         }
     }
-    if matches!(template.get(resource.properties, "SecurityGroupEgress"), Resolved::Absent) {
-        into.rule(&key, default_egress(resource.place(resource.value, "")));
+    key
+}
+
+/// Adds EC2's default rule, unless a rule of its own, `named`, means that the group is to let out only that.
+fn default_rule(place: Place, group: &str, named: Option<&str>, into: &mut Neutral) {
+    match named {
+        None => into.rule(group, default_egress(place)),
+        Some(name) => {
+            let message =
+                format!("EC2's default egress rule is left out, as `{}` is for this group", clip(name));
+            into.note(Effect::Changed, &place, message);
+        }
     }
+}
+
+/// The key of the group that a rule of its own belongs to.
+fn owner<'n>(resource: &Resource<'n>, template: &Template<'n>, into: &Neutral) -> Option<String> {
+    let named = ["GroupId", "GroupName"].map(|key| template.get(resource.properties, key));
+    named.iter().find_map(|found| reference(found, &format!("group of {}", resource.name), into))
 }
 
 /// EC2 lets everything out of a group whose template says nothing about it.
@@ -89,9 +138,7 @@ fn inline<'n>(
 /// A rule of its own.
 fn alone<'n>(resource: &Resource<'n>, direction: Direction, template: &Template<'n>, into: &mut Neutral) {
     let place = resource.place(resource.value, "");
-    let named = ["GroupId", "GroupName"].map(|key| template.get(resource.properties, key));
-    let group = named.iter().find_map(|found| reference(found, &format!("group of {}", resource.name), into));
-    let (Some(properties), Some(group)) = (resource.properties, group) else {
+    let (Some(properties), Some(group)) = (resource.properties, owner(resource, template, into)) else {
         return into.note(Effect::Dropped, &place, "it names no group that it belongs to");
     };
     into.adopt(&group, &place);
@@ -112,6 +159,7 @@ fn rule(site: &Site<'_, '_>, direction: Direction, into: &mut Neutral) {
 }
 
 fn matches(site: &Site<'_, '_>) -> Result<Match, String> {
+    site.only(PROPERTIES)?;
     let protocol = site.known("IpProtocol")?.ok_or("no `IpProtocol`")?;
     aws::permitted(&protocol, site.known("FromPort")?.as_deref(), site.known("ToPort")?.as_deref())
 }

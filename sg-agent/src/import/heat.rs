@@ -12,6 +12,21 @@ const RULE: &str = "OS::Neutron::SecurityGroupRule";
 /// Types of resources that are read.
 pub const KINDS: &[&str] = &[GROUP, RULE];
 
+/// Properties of rules that are read.
+const PROPERTIES: &[&str] = &[
+    "description",
+    "direction",
+    "ethertype",
+    "port_range_max",
+    "port_range_min",
+    "protocol",
+    "remote_group",
+    "remote_group_id",
+    "remote_ip_prefix",
+    "remote_mode",
+    "security_group",
+];
+
 /// Reads the groups of `template`.
 pub fn read(template: &Template<'_>, into: &mut Neutral) {
     let resources = template.resources(|kind| KINDS.contains(&kind), into);
@@ -63,7 +78,10 @@ fn inline<'n>(
             Resolved::Node(properties) => {
                 let site = Site { properties, group, place, alone: false, template };
                 rule(&site, into);
-                direction(&site).ok().map(|direction| direction.eq_ignore_ascii_case("egress"))
+                direction(&site)
+                    .ok()
+                    .filter(|_| site.foreign(PROPERTIES).is_none())
+                    .map(|direction| direction.eq_ignore_ascii_case("egress"))
             }
             _ => {
                 into.note(Effect::Dropped, &place, "the rule depends on the deployment");
@@ -104,6 +122,7 @@ fn rule(site: &Site<'_, '_>, into: &mut Neutral) {
 
 /// The rule; `None` if what is wrong with it is noted already.
 fn judge(site: &Site<'_, '_>, into: &mut Neutral) -> Result<Option<Rule>, String> {
+    site.only(PROPERTIES)?;
     let direction = direction(site)?;
     let text = |key| site.known(key).map(Option::unwrap_or_default);
     let (ethertype, protocol) = (text("ethertype")?, text("protocol")?);

@@ -8,6 +8,7 @@ use crate::policy::{
     Code, Diagnostic, FileId, Span,
     document::{
         Scalar,
+        merge::last_wins,
         tree::{MAX_NODES, Node},
     },
 };
@@ -102,7 +103,7 @@ impl<'a> Walk<'a> {
             self.at += 1;
             entries.push((Node::Scalar(key), self.value()?));
         }
-        Some(Node::Map(span, entries))
+        Some(Node::Map(span, last_wins(entries)))
     }
 
     fn array(&mut self) -> Option<Node<'a>> {

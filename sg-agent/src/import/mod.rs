@@ -1,7 +1,7 @@
 //! From what other products have to a policy file.
 //!
-//! Each source has a reader of its own that fills a [`neutral::Neutral`]; [`write`] makes the policy file. A reader only
-//! ever narrows: a rule that cannot be carried over is left out and noted, addresses that are not known match nobody.
+//! Each source has a reader of its own that fills a [`neutral::Neutral`]; [`write`] makes the policy file. A reader
+//! narrows: a rule that cannot be carried over is left out and noted, addresses that are not known match nobody.
 
 mod aws;
 mod cloudformation;
@@ -201,6 +201,7 @@ pub fn listed(notes: &[Note], sources: &Sources) -> Vec<String> {
             neutral::Effect::Dropped => "dropped",
             neutral::Effect::Incomplete => "incomplete",
             neutral::Effect::Changed => "changed",
+            neutral::Effect::Widened => "widened",
         };
         let at = position(note, sources);
         format!("{number}. {at}: {}: {effect}: {}", note.place.what, note.message)

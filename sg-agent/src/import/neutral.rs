@@ -1,6 +1,7 @@
 //! What every source is read into: groups, rules and lists of addresses, with the names that the source uses.
 //!
-//! A reader only ever narrows: what it cannot carry over is left out and noted, never widened to "any".
+//! A reader narrows: what it cannot carry over is left out and noted, never widened to "any". Where the source itself hides
+//! what would narrow, the note says [`Effect::Widened`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,8 @@ pub enum Effect {
     Incomplete,
     /// It is in the policy, with an assumption or in another form.
     Changed,
+    /// It is in the policy and may let more through, as the source does not show all of it.
+    Widened,
 }
 
 /// Something that did not carry over as it stands.
@@ -152,11 +155,17 @@ impl Neutral {
         }
     }
 
-    /// Adds a group. One that was there already, because a rule came before it, keeps its rules.
+    /// Adds a group. One that was there already, because a rule or another listing came before it, keeps its rules, and
+    /// what only that listing told.
     pub fn define(&mut self, group: Group) {
         let at = self.position(&group.key);
         let before = std::mem::replace(&mut self.groups[at], group);
-        self.groups[at].rules.splice(0..0, before.rules);
+        let now = &mut self.groups[at];
+        now.rules.splice(0..0, before.rules);
+        now.stateful &= before.stateful;
+        if now.description.is_empty() {
+            now.description = before.description;
+        }
     }
 
     /// Another key of the group `key`. One that another group has, too, is nobody's.

@@ -35,6 +35,13 @@ pub fn read(root: Value<'_>, into: &mut Neutral) -> Result<(), Diagnostic> {
     Ok(())
 }
 
+/// A listing has no column for whether groups are stateful.
+fn hidden_state(place: &Place, into: &mut Neutral) {
+    let message = "the listing does not show which groups are stateless: unless `security group show -f json` is an input, \
+        too, a group is taken as stateful, so that replies pass";
+    into.note_once(Effect::Widened, place, message);
+}
+
 /// A row of `security group list`: what the ids in a list of rules are called.
 fn named(row: Value<'_>, into: &mut Neutral) {
     let Some(id) = row.text_of("ID") else { return };
@@ -42,8 +49,15 @@ fn named(row: Value<'_>, into: &mut Neutral) {
     group.description = row.text_of("Description").unwrap_or_default().to_owned();
     group.qualifier = id.to_owned();
     group.origin = format!("OpenStack security group {id}");
+    if !into.has(id) {
+        hidden_state(&Place { span: row.span(), what: format!("group {id}") }, into);
+    }
     into.define(group);
 }
+
+/// Columns that decide what a rule lets through.
+const COLUMNS: &[&str] =
+    &["Ethertype", "IP Protocol", "IP Range", "Port Range", "Remote Address Group", "Remote Security Group"];
 
 /// A row of `security group rule list`.
 fn listed(row: Value<'_>, into: &mut Neutral) -> Result<(), Diagnostic> {
@@ -60,8 +74,13 @@ fn listed(row: Value<'_>, into: &mut Neutral) -> Result<(), Diagnostic> {
         None => into.scoped(&into.stem),
     };
     if !into.has(&group) {
+        hidden_state(&place, into);
         let named = into.group(&group);
         named.origin = format!("OpenStack security group {}", named.name);
+    }
+    if let Err(why) = row.single(COLUMNS) {
+        into.note(Effect::Dropped, &place, why);
+        return Ok(());
     }
     let protocol = row.text_of("IP Protocol").unwrap_or_default();
     let range = row.text_of("Port Range").unwrap_or_default();
@@ -114,7 +133,7 @@ fn hidden_zero(rule: &Rule, place: &Place, into: &mut Neutral) {
         }
         _ => return,
     };
-    into.note_once(Effect::Changed, place, message);
+    into.note(Effect::Widened, place, message);
 }
 
 /// `security group show`.
@@ -124,7 +143,9 @@ fn show(root: Value<'_>, into: &mut Neutral) {
     let mut group = Group::new(id, name);
     group.qualifier = root.text_of("project_id").unwrap_or(id).to_owned();
     group.description = root.text_of("description").unwrap_or_default().to_owned();
-    group.stateful = root.text_of("stateful").is_none_or(|text| !text.eq_ignore_ascii_case("false"));
+    group.stateful = root
+        .get("stateful")
+        .is_none_or(|value| value.text().is_some_and(|text| !text.eq_ignore_ascii_case("false")));
     group.origin = format!("OpenStack security group {id}");
     into.define(group);
     if let Some(rules) = root.get("rules").filter(|rules| !rules.is_list()) {
@@ -135,11 +156,23 @@ fn show(root: Value<'_>, into: &mut Neutral) {
     }
     for (index, value) in root.items_of("rules").enumerate() {
         let place = Place { span: value.span(), what: format!("{id} ({name}) rules[{index}]") };
-        if let Some(rule) = Raw::of_api(value).rule(&place, into) {
+        if let Some(rule) = Raw::of_api(value, &place, into).and_then(|raw| raw.rule(&place, into)) {
             into.rule(id, rule);
         }
     }
 }
+
+/// Fields of Neutron's API that decide what a rule lets through.
+pub const FIELDS: &[&str] = &[
+    "direction",
+    "ethertype",
+    "protocol",
+    "port_range_min",
+    "port_range_max",
+    "remote_ip_prefix",
+    "remote_group_id",
+    "remote_address_group_id",
+];
 
 /// A rule in the terms of Neutron's API; empty and missing are the same there.
 #[derive(Default)]
@@ -165,9 +198,13 @@ pub struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// A rule as the API, and Terraform after it, shows it.
-    pub fn of_api(value: Value<'a>) -> Self {
-        Self {
+    /// A rule as the API, and Terraform after it, shows it; one with a list in the place of a value is noted.
+    pub fn of_api(value: Value<'a>, place: &Place, into: &mut Neutral) -> Option<Self> {
+        if let Err(why) = value.single(FIELDS) {
+            into.note(Effect::Dropped, place, why);
+            return None;
+        }
+        Some(Self {
             direction: value.text_of("direction").unwrap_or_default(),
             ethertype: value.text_of("ethertype").unwrap_or_default(),
             protocol: value.text_of("protocol").unwrap_or_default(),
@@ -177,7 +214,7 @@ impl<'a> Raw<'a> {
             group: value.text_of("remote_group_id"),
             addresses: value.text_of("remote_address_group_id"),
             description: value.text_of("description").unwrap_or_default(),
-        }
+        })
     }
 
     /// The rule; what it cannot be is noted.

@@ -31,11 +31,19 @@ const OTHERS: &[(&str, u8)] = &[
     ("vrrp", 112),
 ];
 
+/// Whether `text` is a number that readers of YAML 1.1 take as octal, and others do not.
+fn is_octal(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// A protocol by name or number; `None` is every protocol. An error says what it is.
 pub fn protocol(text: &str) -> Result<Option<u8>, String> {
     let lower = text.to_ascii_lowercase();
     if matches!(lower.as_str(), "" | "-1" | "all" | "any") {
         return Ok(None);
+    }
+    if is_octal(&lower) {
+        return Err(octal(&lower));
     }
     let named = PROTOCOLS.iter().chain(OTHERS).find(|(name, _)| *name == lower).map(|(_, number)| *number);
     match named.or_else(|| lower.parse().ok()) {
@@ -44,10 +52,15 @@ pub fn protocol(text: &str) -> Result<Option<u8>, String> {
     }
 }
 
+fn octal(text: &str) -> String {
+    format!("`{}` is another number where a leading 0 means octal", clip(text))
+}
+
 /// A number, where there is one; `-1` stands for none.
 pub fn number(text: Option<&str>) -> Result<Option<u16>, String> {
     match text {
         None | Some("-1") => Ok(None),
+        Some(text) if is_octal(text) => Err(octal(text)),
         Some(text) => match text.parse() {
             Ok(number) => Ok(Some(number)),
             Err(_) => Err(format!("`{}` is not a number from 0 to 65535", clip(text))),
@@ -117,6 +130,12 @@ mod tests {
         assert!(traffic(Some(33), Some(1), Some(2)).is_err());
         assert!(protocol("tpc").is_err() && protocol("256").is_err());
         assert!(prefix("::ffff:10.0.0.0/104").is_err() && prefix("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn octal_is_refused() {
+        assert!(number(Some("022")).is_err() && number(Some("00")).is_err() && protocol("06").is_err());
+        assert_eq!((number(Some("0")), number(Some("22"))), (Ok(Some(0)), Ok(Some(22))));
     }
 
     #[test]

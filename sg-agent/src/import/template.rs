@@ -30,6 +30,7 @@ pub struct Template<'n> {
     root: Value<'n>,
     parameters: BTreeMap<&'n str, Value<'n>>,
     resources: BTreeMap<&'n str, Value<'n>>,
+    conditions: BTreeMap<&'n str, Value<'n>>,
     steps: Cell<u32>,
     depth: Cell<u32>,
     /// Parameters whose default was taken, with that default.
@@ -85,6 +86,7 @@ impl<'n> Template<'n> {
             root,
             parameters: named(PARAMETERS),
             resources: named(RESOURCES),
+            conditions: named(CONDITIONS),
             steps: Cell::new(0),
             depth: Cell::new(0),
             assumed: RefCell::default(),

@@ -32,6 +32,8 @@ struct Resource<'n> {
     values: Value<'n>,
     /// The expressions of its arguments; a state has none.
     expressions: Option<Value<'n>>,
+    /// What a plan's `after_unknown` says of its arguments.
+    unknown: Option<Value<'n>>,
     /// The module that it is in.
     scope: Rc<Scope<'n>>,
 }
@@ -42,9 +44,14 @@ impl<'n> Resource<'n> {
         Place { span: self.values.span(), what: format!("{}{blank}{part}", self.address) }
     }
 
-    /// Whether a plan does not know the argument `key` yet: it leaves it out, where null is what it knows.
+    /// Whether a plan does not know the argument `key` yet: it says so, or leaves it out, where null is what it knows. One
+    /// that the configuration does not set is as the product makes it without.
     fn is_unknown(&self, key: &str) -> bool {
-        !self.values.has(key) && self.expressions.is_some_and(|all| all.has(key))
+        let said = self.unknown.and_then(|all| all.get(key)).is_some_and(Value::holds_true);
+        match self.expressions {
+            Some(all) => all.has(key) && (said || !self.values.has(key)),
+            None => said,
+        }
     }
 
     /// The key of the group that the argument `key` names.
@@ -52,8 +59,8 @@ impl<'n> Resource<'n> {
         if let Some(id) = self.values.text_of(key) {
             return Some(id.to_owned());
         }
-        let expression = self.expressions?.get(key)?;
-        match self.scope.resource(expression) {
+        let expression = self.expressions.and_then(|all| all.get(key));
+        match expression.and_then(|expression| self.scope.resource(expression)) {
             Some(address) => Some(into.scoped(&address)),
             None => self.is_unknown(key).then(|| into.unknown(&format!("{key} of {}", self.address))),
         }
@@ -95,7 +102,7 @@ pub fn read(root: Value<'_>, into: &mut Neutral) {
     let scope = Rc::new(Scope::root(root.at(&["configuration", "root_module"])));
     let mut resources = Vec::new();
     if let Some(module) = values.get("root_module") {
-        collect(module, &scope, &mut resources);
+        collect(module, &scope, &unknown(root), &mut resources);
     }
     // Groups first: a rule may stand before its group.
     for resource in &resources {
@@ -128,8 +135,19 @@ fn of_openstack(kind: &str, name: &str) -> bool {
     provider.is_some_and(|provider| OPENSTACK.contains(&provider))
 }
 
+/// What a plan says it does not know, by address.
+fn unknown(root: Value<'_>) -> BTreeMap<&str, Value<'_>> {
+    let changes = root.items_of("resource_changes");
+    changes.filter_map(|one| Some((one.text_of("address")?, one.at(&["change", "after_unknown"])?))).collect()
+}
+
 /// The resources of a module and of those below it.
-fn collect<'n>(module: Value<'n>, scope: &Rc<Scope<'n>>, found: &mut Vec<Resource<'n>>) {
+fn collect<'n>(
+    module: Value<'n>,
+    scope: &Rc<Scope<'n>>,
+    unknown: &BTreeMap<&str, Value<'n>>,
+    found: &mut Vec<Resource<'n>>,
+) {
     let configured: BTreeMap<(&str, &str), Value<'n>> = scope
         .configuration()
         .filter_map(|one| Some(((one.text_of("type")?, one.text_of("name")?), one.get("expressions")?)))
@@ -142,11 +160,12 @@ fn collect<'n>(module: Value<'n>, scope: &Rc<Scope<'n>>, found: &mut Vec<Resourc
         let name = value.text_of("name").unwrap_or_default();
         let address = value.text_of("address").unwrap_or(name);
         let expressions = configured.get(&(kind, name)).copied();
-        found.push(Resource { address, kind, values, expressions, scope: scope.clone() });
+        let unknown = unknown.get(address).copied();
+        found.push(Resource { address, kind, values, expressions, unknown, scope: scope.clone() });
     }
     for child in module.items_of("child_modules") {
         let address = without_indexes(child.text_of("address").unwrap_or_default());
         let call = address.rsplit('.').next().unwrap_or_default();
-        collect(child, &Rc::new(Scope::inside(scope, call)), found);
+        collect(child, &Rc::new(Scope::inside(scope, call)), unknown, found);
     }
 }

@@ -65,6 +65,22 @@ impl<'n> Value<'n> {
         self.get(key).and_then(Value::text).filter(|text| !text.is_empty())
     }
 
+    /// Refuses a list or mapping under one of `keys`, where a single value belongs.
+    pub fn single(self, keys: &[&str]) -> Result<(), String> {
+        let several = |key: &&&str| self.get(key).is_some_and(|value| value.text().is_none());
+        match keys.iter().find(several) {
+            None => Ok(()),
+            Some(key) => Err(format!("`{key}` is not a single value")),
+        }
+    }
+
+    /// Whether it is `true`, or a list or mapping with a `true` anywhere.
+    pub fn holds_true(self) -> bool {
+        self.text() == Some("true")
+            || self.items().any(Value::holds_true)
+            || self.entries().any(|(_, value)| value.holds_true())
+    }
+
     /// The items of a list; none of anything else.
     pub fn items(self) -> impl Iterator<Item = Value<'n>> {
         let items = match self.0 {

@@ -7,6 +7,7 @@
 mod bounded;
 pub(crate) mod dialect;
 mod fields;
+pub(crate) mod merge;
 mod read;
 pub(crate) mod tree;
 

@@ -62,23 +62,33 @@ pub fn judge_stray(scene: &Scene, case: &mut Case) -> Answer {
     case.close(verdict)
 }
 
-/// Notes what has been seen of the datagram in the entry's counters: `bytes[0]` is how many bytes have come, `bytes[1]`
-/// how long it is, once the last fragment has told.
+/// Notes what has been seen of the datagram in the entry's counters: `packets[0]` is how far it goes without a gap, as
+/// long as its fragments come in order; `bytes[0]` how many bytes have come, `bytes[1]` how long it is, once the last
+/// fragment has told.
 ///
-/// When as many bytes have come as it is long, it is whole, or bytes have come twice: the entry stays a little for those
-/// that are late, and then goes. Nothing passes that would not have passed before.
+/// When it has come whole and in order, nothing can follow, and the entry goes at once. When as many bytes have come as
+/// it is long, it may be whole, or bytes may have come twice: the entry stays a little for those that are late. Either
+/// way nothing passes that would not have passed before.
 #[inline(always)]
 fn follow(scene: &Scene, packet: &Packet, found: &Found<Key6>) {
-    let end = u64::from(packet.offset) + u64::from(packet.piece);
-    // SAFETY: `entry` points into an array map; the field is one word.
-    let length = unsafe {
-        if packet.is_last {
-            (*found.entry).bytes[1] = end;
+    let (offset, end) = (u32::from(packet.offset), u32::from(packet.offset) + u32::from(packet.piece));
+    // SAFETY: `entry` points into an array map; each field is one word. CPUs that note fragments of one datagram at
+    // once may lose its order, not its bytes.
+    let (reached, length) = unsafe {
+        let entry = found.entry;
+        let in_order = (*entry).packets[0] == offset;
+        if in_order {
+            (*entry).packets[0] = end;
         }
-        (*found.entry).bytes[1]
+        if packet.is_last {
+            (*entry).bytes[1] = u64::from(end);
+        }
+        (in_order, (*entry).bytes[1])
     };
     let seen = add_seen(found, packet.piece);
-    if length != 0 && seen >= length {
+    if packet.is_last && reached {
+        conntrack::evict::<Fragments>(found.slot, found.life);
+    } else if length != 0 && seen >= length {
         conntrack::shorten(found, scene.now + u64::from(scene.control.hz) * LATE_SECONDS);
     }
 }
@@ -113,6 +123,8 @@ pub fn remember(scene: &Scene, case: &mut Case) -> Answer {
     match conntrack::admit::<Fragments>(scene, &new, &limits) {
         Ok(admitted) => {
             add_seen(&admitted.found, case.packet.piece);
+            // SAFETY: `entry` points into an array map.
+            unsafe { (*admitted.found.entry).packets[0] = u32::from(case.packet.piece) };
             Answer::GoOn
         }
         Err(reason) => case.drop_for(reason),

@@ -11,6 +11,7 @@ fn datagrams_in_pieces() {
         PORT,
         &[
             ("in order", in_order),
+            ("overtaken", overtaken),
             ("of a denied datagram", of_a_denied_datagram),
             ("the last before the first", the_last_before_the_first),
             ("small first pieces", small_first_pieces),
@@ -52,11 +53,24 @@ fn is_dropped(life: &Life<'_>, reason: Reason, piece: &[u8]) {
 
 /// F01, F14
 fn in_order(life: &Life<'_>) {
-    for offset in [0, 800, 1_600] {
+    // A copy of a later one changes nothing.
+    for offset in [0, 800, 800, 1_600] {
         enters(life, &piece(life.family, 1, 5353, offset));
     }
-    // A copy of a later one changes nothing.
-    enters(life, &piece(life.family, 1, 5353, 800));
+    // When all have come, nothing is remembered: a copy has no first, and the number is free.
+    for offset in [800, 1_600] {
+        is_dropped(life, Reason::Default, &piece(life.family, 1, 5353, offset));
+    }
+    enters(life, &piece(life.family, 1, 5353, 0));
+}
+
+/// F14: copies pass for two seconds more.
+fn overtaken(life: &Life<'_>) {
+    for offset in [0, 1_600, 800, 800, 1_600] {
+        enters(life, &piece(life.family, 24, 5353, offset));
+    }
+    life.waits(3);
+    is_dropped(life, Reason::Default, &piece(life.family, 24, 5353, 800));
 }
 
 /// F02, F21: none of its pieces passes, whatever the order.

@@ -1,6 +1,7 @@
 //! A table under attack: who is there stays, who comes is refused with a reason, and neighbours notice nothing.
 
 mod keys;
+mod pieces;
 
 use sg_common::{
     addr::{EGRESS, INGRESS},

@@ -111,7 +111,7 @@ pub const MUTANTS: &[Mutant] = &[
         "connections are asked before spoofing is",
         "sg-ebpf/src/case.rs",
         "let guarded = !plain && sg_guard(case_ptr) != GO_ON;",
-        "let known = !plain && established(case_ptr, case.packet.family == V4) != GO_ON;\n    let guarded = known || !plain && sg_guard(case_ptr) != GO_ON;",
+        "let guarded = !plain && sg_established_v4(case_ptr) == GO_ON && sg_guard(case_ptr) != GO_ON;",
         Loaded("spoofing", "a_tracked_connection_excuses_no_spoofing"),
     ),
     mutant(

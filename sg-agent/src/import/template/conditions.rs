@@ -1,6 +1,6 @@
 //! Conditions: whether a resource is there, which branch a choice takes.
 
-use super::{CONDITIONS, Resolved, Template};
+use super::{Resolved, Template};
 use crate::import::value::Value;
 
 impl<'n> Template<'n> {
@@ -18,8 +18,8 @@ impl<'n> Template<'n> {
     }
 
     fn named_condition(&self, name: &str) -> Option<bool> {
-        let value = self.root.either(CONDITIONS)?.get(name)?;
-        self.bounded(|| self.condition(value)).flatten()
+        let value = self.conditions.get(name)?;
+        self.bounded(|| self.condition(*value)).flatten()
     }
 
     fn judge(&self, name: &'n str, argument: Value<'n>) -> Option<bool> {

@@ -7,7 +7,7 @@ use crate::{
         parts,
         value::Value,
     },
-    policy::model::Remote,
+    policy::{document::clip, model::Remote},
 };
 
 /// A rule as a template writes it.
@@ -36,6 +36,20 @@ impl<'n> Site<'_, 'n> {
             Ok(Some("")) => Err(format!("`{key}` is empty")),
             Ok(text) => Ok(text.map(str::to_owned)),
             Err(why) => Err(format!("`{key}` is {why}")),
+        }
+    }
+
+    /// A property beside `known` ones: what it would take from the rule is not known.
+    pub fn foreign(&self, known: &[&str]) -> Option<&'n str> {
+        let entries = self.properties.entries().filter(|(_, value)| !value.is_null());
+        entries.map(|(key, _)| key).find(|key| !known.contains(key))
+    }
+
+    /// Refuses a rule with a property beside `known` ones.
+    pub fn only(&self, known: &[&str]) -> Result<(), String> {
+        match self.foreign(known) {
+            None => Ok(()),
+            Some(key) => Err(format!("`{}` is a property that is not read", clip(key))),
         }
     }
 

@@ -14,6 +14,9 @@ use crate::policy::model::{Direction, Match, Remote};
 /// Lists of sources.
 const LISTS: [&str; 4] = ["cidr_blocks", "ipv6_cidr_blocks", "security_groups", "prefix_list_ids"];
 
+/// What a rule is for beside its sources.
+const NUMBERS: [&str; 4] = ["protocol", "ip_protocol", "from_port", "to_port"];
+
 /// `aws_security_group` and `aws_default_security_group`, with the rules written in them.
 pub fn group(resource: &Resource<'_>, into: &mut Neutral) {
     let values = resource.values;
@@ -44,6 +47,9 @@ pub fn rule(resource: &Resource<'_>, into: &mut Neutral) {
     };
     let Some(key) = resource.owner(into) else { return };
     let source = resource.group("source_security_group_id", into);
+    if let Some(key) = NUMBERS.iter().find(|key| resource.is_unknown(key)) {
+        return into.note(Effect::Dropped, &place, format!("`{key}` is not known yet"));
+    }
     for list in LISTS.iter().filter(|list| resource.is_unknown(list)) {
         into.note(Effect::Dropped, &place, format!("`{list}` is not known yet"));
     }
@@ -58,6 +64,9 @@ pub fn single(resource: &Resource<'_>, into: &mut Neutral) {
     };
     let Some(key) = resource.owner(into) else { return };
     let (value, place) = (resource.values, resource.place(""));
+    if let Some(key) = NUMBERS.iter().find(|key| resource.is_unknown(key)) {
+        return into.note(Effect::Dropped, &place, format!("`{key}` is not known yet"));
+    }
     let written = Written { value, direction, group: &key, place, alone: true };
     let made = written
         .matches("ip_protocol")

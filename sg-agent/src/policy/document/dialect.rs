@@ -7,7 +7,8 @@ use super::{
         code::Code,
         diagnostic::{Diagnostic, Span},
     },
-    tree,
+    merge,
+    tree::{self, Node},
 };
 
 /// What a text may hold.
@@ -33,6 +34,17 @@ impl Dialect {
         match self {
             Dialect::Policy => "a policy file needs six levels; check the brackets and the indentation",
             Dialect::Template => "check the brackets and the indentation",
+        }
+    }
+
+    /// What the entries of a mapping come to; a policy file's are judged as they are written.
+    pub fn entries<'a>(
+        self,
+        written: Vec<(Node<'a>, Node<'a>)>,
+    ) -> Result<Vec<(Node<'a>, Node<'a>)>, Diagnostic> {
+        match self {
+            Dialect::Policy => Ok(written),
+            Dialect::Template => merge::merged(written),
         }
     }
 

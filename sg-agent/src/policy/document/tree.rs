@@ -182,7 +182,10 @@ impl<'a> Builder<'a> {
 
     fn end(&mut self) -> Result<(), Diagnostic> {
         let Some(Open { span, anchor, is_map, function, children }) = self.open.pop() else { return Ok(()) };
-        let node = if is_map { Node::Map(span, pairs(children)) } else { Node::List(span, children) };
+        let node = match is_map {
+            true => Node::Map(span, self.dialect.entries(pairs(children))?),
+            false => Node::List(span, children),
+        };
         self.place(called(function, node), anchor)
     }
 
