@@ -25,6 +25,16 @@ fn the_example_passes_without_warnings() {
 }
 
 #[test]
+fn standard_input_is_checked() {
+    let input = std::fs::File::open("tests/diagnostics/E-PORT.yaml").expect("it is there");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sg-agent"));
+    let output = command.args(["check", "-"]).stdin(input).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("standard input:5:52"), "{said}");
+}
+
+#[test]
 fn the_fixtures_are_accepted() {
     for name in ["sg-ab", "default", "sys-webserver", "trio"] {
         let output = sg_agent(&["check", &format!("../tests/fixtures/{name}.yaml")]);

@@ -174,7 +174,14 @@ fn the_policy_goes_where_it_is_told() {
     let path = folder.path().join("policy.yaml");
     let run = import(&["tests/import/aws.json", "-o", &path.to_string_lossy()]);
     assert_eq!((run.status.code(), run.stdout.len()), (Some(0), 0));
-    accepted(&fs::read_to_string(path).expect("it is there"), "written");
+    accepted(&fs::read_to_string(&path).expect("it is there"), "written");
+    fs::write(&path, "mine").expect("writable");
+    let again = import(&["tests/import/aws.json", "-o", &path.to_string_lossy()]);
+    assert_eq!(again.status.code(), Some(4));
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), "mine");
+    let forced = import(&["tests/import/aws.json", "--force", "-o", &path.to_string_lossy()]);
+    assert_eq!(forced.status.code(), Some(0));
+    accepted(&fs::read_to_string(path).expect("it is there"), "replaced");
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn a_group_in_use_cannot_be_taken_away() {
     let scene = Scene::with(&policy(&["web", "db", "spare"]));
     scene.does("attach tap1 --group db");
     scene.does("attach tap2 --group db --group web");
-    scene.refused(&policy(&["web"]), &["`db`", "tap1 (bound by `attach`)", "tap2 (bound by `attach`)"]);
+    scene.refused(&policy(&["web"]), &["`db`", "tap1, tap2, bound by `attach`: "]);
     // A group that nobody uses may go.
     scene.agent.apply(&policy(&["web", "db"]));
     scene.does("detach tap1");
@@ -101,10 +101,48 @@ fn a_group_in_use_cannot_be_taken_away() {
     scene.agent.apply(&policy(&["web"]));
     // Nor may the file drop the interface together with its group.
     let other = file(&["web"], &["tap1"]).replace("web", "app");
-    scene.refused(&other, &["`web`", "tap0"]);
-    scene.agent.apply(&file(&["web", "app"], &["tap1"]));
+    scene.refused(
+        &other,
+        &["`web` is in use by tap0, which the file does not bind: ", "or `sg-agent detach tap0`"],
+    );
+    let run = scene.agent.try_apply(&file(&["web", "app"], &["tap1"]));
+    assert!(run.stderr.ends_with("sg-agent: tap0 is not filtered any more\n"), "{}", run.stderr);
     scene.agent.apply(&other);
     assert_eq!(scene.bound(), ["tap1: app"]);
+}
+
+#[test]
+fn an_interface_that_the_file_drops_is_named() {
+    let scene = Scene::with(&file(&["web"], &["tap0", "tap1"]));
+    let path = scene.agent.write("policy.yaml", &policy(&["web"]));
+    let run = scene.does(&format!("apply --json {}", path.display()));
+    assert_eq!(run.stderr, "sg-agent: tap1 is not filtered any more\n");
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["lost"], serde_json::json!(["tap1"]));
+    scene.host.ip("link del tap0");
+    let path = scene.agent.write("policy.yaml", &file(&["web"], &["tap2"]));
+    let run = scene.does(&format!("apply {}", path.display()));
+    assert_eq!(run.stderr, "", "a device that is gone is not missed");
+}
+
+#[test]
+fn a_hook_may_detach_twice_and_not_misspell() {
+    let scene = Scene::with(&policy(&["web"]));
+    scene.does("attach tap1 --group web");
+    scene.does("detach tap1");
+    let generation = scene.agent.status().generation;
+    assert_eq!(scene.does("detach tap1").stdout, "tap1: was not bound\n");
+    assert_eq!(scene.agent.run(&["detach", "tpa1"]).status, 1);
+    assert_eq!(scene.agent.run(&["attach", "tpa1"]).status, 3);
+    assert_eq!(scene.agent.status().generation, generation);
+}
+
+#[test]
+fn a_renamed_device_is_told_by_its_new_name() {
+    let scene = Scene::with(&policy(&["web"]));
+    scene.host.ip("link set tap0 down");
+    scene.host.ip("link set tap0 name tap9");
+    assert!(scene.does("status").stdout.contains("now called tap9"));
 }
 
 #[test]
@@ -126,5 +164,5 @@ fn attaching_to_a_default_group_that_is_not_there_warns() {
     scene.agent.apply(&policy(&["web", "default"]));
     assert_eq!(scene.bound(), ["tap0: web", "tap1: default"]);
     assert_eq!(scene.does("attach tap2").stderr, "");
-    scene.refused(&policy(&["web"]), &["`default`", "tap1 (bound by `attach`)"]);
+    scene.refused(&policy(&["web"]), &["`default`", "tap1, tap2, bound by `attach`"]);
 }

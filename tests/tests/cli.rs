@@ -1,5 +1,6 @@
 //! Commands as scripts see them: exit status, and what is said where.
 
+use serde_json::{Value, json};
 use sg_tests::{agent::Agent, netns::Netns};
 
 const POLICY: &str = "version: 1
@@ -41,6 +42,13 @@ interfaces: [{name: tap0, role: guest, groups: [web], addresses: [10.0.0.5]}]
         assert!(run.stderr.contains(value), "{value} in {}", run.stderr);
     }
     assert_eq!(agent.status().generation, before);
+    let path = agent.write("policy.yaml", faulty);
+    for how in [&["apply", "--json"][..], &["apply", "--dry-run", "--json"]] {
+        let run = agent.run(&[how, &[&*path.to_string_lossy()]].concat());
+        assert_eq!(run.status, 1);
+        let report: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!((&report["ok"], &report["diagnostics"][0]["line"]), (&json!(false), &json!(5)), "{how:?}");
+    }
 }
 
 #[test]
@@ -100,6 +108,16 @@ fn reading_what_is_not_loaded_is_status_3() {
 }
 
 #[test]
+fn a_log_that_nobody_writes_is_not_waited_for() {
+    let host = host();
+    let agent = Agent::new(&host);
+    agent.apply(POLICY);
+    let run = agent.run(&["kernel-log"]);
+    assert_eq!(run.status, 3);
+    assert!(run.stderr.contains("without SG_KERNEL_LOG=debug"), "{}", run.stderr);
+}
+
+#[test]
 fn filtering_outlives_the_command_and_ends_with_unload() {
     let host = host();
     let agent = Agent::new(&host);
@@ -127,6 +145,11 @@ fn rules_and_explain_name_the_rule() {
     assert_eq!((allowed.group.as_deref(), allowed.rule), (Some("web"), Some(0)));
     let denied = agent.explain(&format!("{base} --port 81"));
     assert_eq!((denied.verdict.as_str(), denied.stage.as_str()), ("deny", "default"));
+    for wrong in ["--protocol udp", "--protocol gre --port 80", "--protocol icmpv6"] {
+        let line = format!("explain --interface tap0 --direction ingress --remote 192.0.2.1 {wrong}");
+        let run = agent.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(run.status, 2, "{wrong}: {}", run.stderr);
+    }
     // Asking leaves no trace.
     assert_eq!(agent.status().conntrack.entries, 0);
     assert_eq!(agent.rules()[0].packets, 0);

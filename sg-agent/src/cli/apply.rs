@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{colour::Colour, dry_run::Forecast, missing};
 use crate::{
-    dataplane::{Error, Options, Outcome, Writer, environment, interfaces, preview::preview},
+    dataplane::{Error, Options, Outcome, Place, Writer, environment, interfaces, preview},
     observe::{parse, time},
     policy::{self, Loaded as File, Policy, Positions, render},
 };
@@ -41,6 +41,8 @@ struct Report<'a> {
     changed: bool,
     interfaces: &'a [String],
     missing: Vec<&'a str>,
+    /// Interfaces that were filtered and are not any more.
+    lost: &'a [String],
     confirm_within_seconds: Option<u64>,
 }
 
@@ -57,15 +59,20 @@ impl Apply {
         let Some(policy) = file.policy.take().map(Arc::new) else {
             let name = render::printable(&self.file.display().to_string());
             super::print_error(&format!("{name}: refused; the policy in force stays\n"))?;
+            if self.json {
+                super::print(&(render::json(&file.diagnostics, &file.sources, false)? + "\n"))?;
+            }
             return Ok(ExitCode::FAILURE);
         };
         if self.dry_run {
             return self.dry_run(options, &policy, &file.positions);
         }
         let mut writer = Writer::open(options, Some(&policy.settings))?;
+        let enforced = preview::enforced(&writer.loaded, &Place::find(options)?)?;
         let outcome = writer.apply_file(&policy, self.confirm_within)?;
+        let lost = preview::lost(&writer.loaded.state, &enforced, &interfaces::list()?);
         drop(writer);
-        self.report(&file, &policy, &outcome)?;
+        self.report(&file, &policy, &outcome, &lost)?;
         if self.wait && !Writer::wait_for_confirmation(options, outcome.generation)? {
             return Err(
                 Error::InUse("not confirmed: what was in force before has come back".to_owned()).into()
@@ -75,14 +82,14 @@ impl Apply {
     }
 
     fn dry_run(&self, options: &Options, policy: &Policy, positions: &Positions) -> anyhow::Result<ExitCode> {
-        let preview = preview(options, policy)?;
+        let preview = preview::preview(options, policy)?;
         let forecast = Forecast::new(&preview, positions);
         let name = render::printable(&self.file.display().to_string());
         super::print(&if self.json { forecast.json()? + "\n" } else { forecast.human(&name) })?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn report(&self, file: &File, policy: &Policy, outcome: &Outcome) -> anyhow::Result<()> {
+    fn report(&self, file: &File, policy: &Policy, outcome: &Outcome, lost: &[String]) -> anyhow::Result<()> {
         let name = |at: &usize| Some(policy.interfaces.get(*at)?.name.as_str());
         let missing: Vec<&str> = outcome.missing.iter().filter_map(name).collect();
         for (&at, name) in outcome.missing.iter().zip(&missing) {
@@ -95,6 +102,9 @@ impl Apply {
                 span.column,
                 render::printable(name),
             ))?;
+        }
+        for name in lost {
+            super::print_error(&format!("sg-agent: {} is not filtered any more\n", render::printable(name)))?;
         }
         for name in &outcome.forgotten {
             super::print_error(&format!(
@@ -110,6 +120,7 @@ impl Apply {
                 changed: is_changed,
                 interfaces,
                 missing,
+                lost,
                 confirm_within_seconds,
             });
         }

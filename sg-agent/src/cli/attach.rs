@@ -4,6 +4,7 @@ use std::{net::IpAddr, process::ExitCode, sync::Arc};
 
 use crate::{
     dataplane::{Error, Options, Writer, bind, interfaces},
+    observe::parse,
     policy::{
         Policy,
         model::{Interface, LinkLocal, Role, RxHook},
@@ -23,7 +24,7 @@ pub struct Attach {
     #[arg(long, value_enum, default_value_t = RoleName::Guest)]
     role: RoleName,
     /// An address of the instance
-    #[arg(long = "address", value_name = "ADDRESS")]
+    #[arg(long = "address", value_name = "ADDRESS", value_parser = parse::address)]
     addresses: Vec<IpAddr>,
     /// MAC address of the instance
     #[arg(long, value_parser = mac)]
@@ -54,7 +55,7 @@ impl Attach {
             check_group(&policy, group)?;
         }
         if interfaces::find(&self.interface)?.is_none() {
-            return Err(Error::Input(format!("there is no interface {}", self.interface)).into());
+            return Err(Error::Environment(format!("there is no interface {}", self.interface)).into());
         }
         let entry = self.entry();
         match policy.interfaces.iter_mut().find(|known| known.name == entry.name) {
@@ -108,10 +109,21 @@ impl Detach {
             );
         }
         if policy.interfaces.len() == count {
-            return Err(Error::Input(format!("{} is not bound", self.interface)).into());
+            return self.not_bound();
         }
         let generation = writer.apply(&Arc::new(policy))?.generation;
         super::print(&format!("{}: not filtered any more, generation {generation}\n", self.interface))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// A hook that runs twice has done its work; a name that nobody knows is misspelt.
+    fn not_bound(&self) -> anyhow::Result<ExitCode> {
+        let name = &self.interface;
+        if interfaces::find(name)?.is_none() {
+            let fault = format!("{name} is not bound, and there is no such interface");
+            return Err(Error::Input(fault).into());
+        }
+        super::print(&format!("{name}: was not bound\n"))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -130,7 +142,9 @@ fn mac(text: &str) -> Result<[u8; 6], String> {
         .split(':')
         .map(|octet| u8::from_str_radix(octet, 16).ok().filter(|_| octet.len() == 2))
         .collect();
-    octets.and_then(|octets| octets.try_into().ok()).ok_or_else(|| "not six pairs of hex digits".to_owned())
+    octets
+        .and_then(|octets| octets.try_into().ok())
+        .ok_or_else(|| "write six pairs of hex digits, such as 52:54:00:12:34:56".to_owned())
 }
 
 #[cfg(test)]

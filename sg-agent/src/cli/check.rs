@@ -1,14 +1,18 @@
 //! `sg-agent check FILE`.
 
-use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use super::{colour::Colour, fit};
-use crate::policy::{self, Loaded, Severity, model::Group, render};
+use crate::policy::{self, Loaded, Severity, model::Group, render, source::FileId};
 
 /// Validate a policy file
 #[derive(Debug, clap::Args)]
 pub struct Check {
-    /// The policy file
+    /// The policy file; `-` is standard input
     file: PathBuf,
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
@@ -37,7 +41,8 @@ enum Format {
 impl Check {
     /// Prints the findings; fails when they refuse the file.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let mut loaded = policy::load(&self.file);
+        let mut loaded =
+            if self.file == Path::new("-") { policy::load_stdin() } else { policy::load(&self.file) };
         fit::refuse(&mut loaded);
         let ok = loaded.is_ok(self.deny_warnings);
         match if self.json { Format::Json } else { self.format } {
@@ -53,7 +58,7 @@ impl Check {
     fn human(&self, loaded: &Loaded, ok: bool) -> anyhow::Result<()> {
         let colour = self.colour.on_stderr();
         super::print_error(&render::human(&loaded.diagnostics, &loaded.sources, colour))?;
-        let name = render::printable(&self.file.display().to_string());
+        let name = render::printable(loaded.sources.name(FileId::default()));
         match (&loaded.policy, ok) {
             (Some(policy), true) => {
                 let rules: usize = policy.groups.values().map(written_rules).sum();

@@ -31,16 +31,16 @@ pub struct Explain {
     #[arg(long, value_parser = parse::protocol)]
     protocol: u8,
     /// Address of the other end
-    #[arg(long)]
+    #[arg(long, value_parser = parse::address)]
     remote: IpAddr,
     /// Address of the protected side; by default the interface's first, else 198.51.100.1 or 2001:db8::1
-    #[arg(long)]
+    #[arg(long, value_parser = parse::address)]
     local: Option<IpAddr>,
     /// Destination port (tcp, udp, sctp)
-    #[arg(long)]
+    #[arg(long, value_parser = parse::port)]
     port: Option<u16>,
     /// Source port; by default 49152
-    #[arg(long)]
+    #[arg(long, value_parser = parse::port)]
     source_port: Option<u16>,
     /// ICMP type; by default that of an echo request
     #[arg(long)]

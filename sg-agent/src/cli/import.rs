@@ -11,6 +11,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::{
+    dataplane::Error,
     import::{self, From, Imported, neutral::Effect},
     policy::render,
 };
@@ -27,6 +28,9 @@ pub struct Import {
     /// Write the policy file there instead of to standard output
     #[arg(long, short)]
     output: Option<PathBuf>,
+    /// Replace the output file if there is one
+    #[arg(long, requires = "output")]
+    force: bool,
     /// Print JSON: the policy file and what was not carried over
     #[arg(long)]
     json: bool,
@@ -64,6 +68,11 @@ struct Note<'a> {
 impl Import {
     /// Prints the policy file, and on standard error what it lacks.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        if let Some(path) = self.output.as_ref().filter(|path| !self.force && path.symlink_metadata().is_ok())
+        {
+            let name = render::printable(&path.display().to_string());
+            return Err(Error::InUse(format!("{name} is there already: --force replaces it")).into());
+        }
         let imported = match import::import(&self.files, self.from) {
             Ok(imported) => imported,
             Err((faults, sources)) => {

@@ -25,7 +25,13 @@ pub mod unload;
 
 use std::process::ExitCode;
 
-use crate::dataplane::{self, Options};
+use crate::{
+    dataplane::{self, Options},
+    explain::Incomplete,
+};
+
+/// Exit status of arguments that do not go together, as clap's.
+const USAGE: u8 = 2;
 
 /// `sg-agent`.
 #[derive(Debug, clap::Parser)]
@@ -109,6 +115,9 @@ impl Command {
 
 /// The exit status that goes with `error`.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Incomplete>() {
+        return USAGE.into();
+    }
     match error.downcast_ref::<dataplane::Error>() {
         Some(error) => error.exit_code().into(),
         None => ExitCode::FAILURE,

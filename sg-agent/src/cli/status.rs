@@ -70,10 +70,11 @@ fn human(report: &Report) -> anyhow::Result<String> {
             Role::Guest => "guest",
             Role::Host => "host",
         };
-        let enforced = match (one.enforced, one.ifindex) {
-            (true, _) => "yes",
-            (false, 0) => "no such device",
-            (false, _) => "NO",
+        let enforced = match (one.enforced, one.ifindex, &one.now_called) {
+            (true, ..) => "yes".to_owned(),
+            (false, _, Some(name)) => format!("now called {name}"),
+            (false, 0, None) => "no such device".to_owned(),
+            (false, ..) => "NO".to_owned(),
         };
         table.add_row([
             &one.name,
@@ -82,7 +83,7 @@ fn human(report: &Report) -> anyhow::Result<String> {
             &one.groups.join(", "),
             one.rx_hook,
             one.tx_hook,
-            enforced,
+            &enforced,
         ]);
     }
     let mut out = String::new();

@@ -100,7 +100,7 @@ fn show(name: &str, json: bool) -> anyhow::Result<ExitCode> {
         let hint = suggest::near_miss(name, names()).map(|hint| format!("; {hint}")).unwrap_or_default();
         let known = suggest::one_of(names());
         super::print_error(&format!(
-            "no template is named `{}`{hint}; there is {known}\n",
+            "no template is named `{}`; there is {known}{hint}\n",
             name.escape_debug()
         ))?;
         return Ok(ExitCode::FAILURE);

@@ -46,6 +46,9 @@ pub struct InterfaceStatus {
     pub rx_reason: String,
     /// Whether everything it receives and transmits is judged.
     pub enforced: bool,
+    /// What the device is called since it was renamed; its programs are still on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now_called: Option<String>,
 }
 
 /// Every interface that the policy in force binds or names, by name.
@@ -76,6 +79,7 @@ pub fn status(loaded: &Loaded, place: &Place) -> Result<Vec<InterfaceStatus>, Er
                 tx_hook: tx.map_or("none", Transmit::name),
                 rx_reason: reason.unwrap_or_default(),
                 enforced: rx.is_some() && tx.is_some(),
+                now_called: renamed(named, bound.row.ifindex, &devices),
             }
         })
         .collect();
@@ -90,9 +94,16 @@ pub fn status(loaded: &Loaded, place: &Place) -> Result<Vec<InterfaceStatus>, Er
         tx_hook: "none",
         rx_reason: String::new(),
         enforced: false,
+        now_called: None,
     }));
     all.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(all)
+}
+
+/// The name that the device at `ifindex` has, if `named`, the one that should be there, is gone.
+fn renamed(named: Option<&Device>, ifindex: u32, devices: &[Device]) -> Option<String> {
+    let device = devices.iter().find(|device| named.is_none() && device.ifindex == ifindex)?;
+    Some(device.name.clone())
 }
 
 fn receive(links: &Links, slot: u32, device: &Device) -> Option<Receive> {

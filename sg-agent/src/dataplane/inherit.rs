@@ -38,7 +38,7 @@ pub fn same_file(a: &Policy, b: &Policy) -> bool {
 
 /// Fails if `policy` takes a group away that an interface uses which it does not bind otherwise.
 pub fn check_in_use(policy: &Policy, state: &State, devices: &[Device]) -> Result<(), Error> {
-    let mut users: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut users: Users = BTreeMap::new();
     let running = state.interfaces().iter();
     for (name, bound) in running.filter(|(name, _)| devices.iter().any(|device| device.name == **name)) {
         let entry = bind::entry(policy, name);
@@ -53,9 +53,8 @@ pub fn check_in_use(policy: &Policy, state: &State, devices: &[Device]) -> Resul
         if is_bound_otherwise {
             continue;
         }
-        let how = if entry.is_some() { " (bound by `attach`)" } else { "" };
         for group in bound.groups.iter().filter(gone) {
-            users.entry(group).or_default().insert(format!("{name}{how}"));
+            users.entry((group, entry.is_some())).or_default().insert(name);
         }
     }
     match users.is_empty() {
@@ -64,17 +63,23 @@ pub fn check_in_use(policy: &Policy, state: &State, devices: &[Device]) -> Resul
     }
 }
 
-fn in_use(users: &BTreeMap<&str, BTreeSet<String>>) -> Error {
+/// Interfaces by the group that they use, and whether `attach` has bound them; if not, the file drops them.
+type Users<'a> = BTreeMap<(&'a str, bool), BTreeSet<&'a str>>;
+
+fn in_use(users: &Users) -> Error {
     const SHOWN: usize = 8;
-    let line = |(group, interfaces): (&&str, &BTreeSet<String>)| {
-        let shown: Vec<&str> = interfaces.iter().take(SHOWN).map(String::as_str).collect();
+    let line = |((group, is_attached), interfaces): (&(&str, bool), &BTreeSet<&str>)| {
+        let shown: Vec<&str> = interfaces.iter().take(SHOWN).copied().collect();
         let more = interfaces.len().saturating_sub(SHOWN);
         let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("group `{group}` is in use by {}{rest}", shown.join(", "))
+        let what_to_do = match *is_attached {
+            true => "bound by `attach`: bind other groups there first",
+            false => "which the file does not bind: remove the interface first",
+        };
+        let names = shown.join(", ");
+        let only = if interfaces.len() == 1 { format!(" {names}`") } else { "` each".to_owned() };
+        format!("group `{group}` is in use by {names}{rest}, {what_to_do}, or `sg-agent detach{only}")
     };
     let lines: Vec<String> = users.iter().map(line).collect();
-    Error::InUse(format!(
-        "{}: bind them to other groups or `sg-agent detach` them first; the policy in force stays",
-        lines.join("; ")
-    ))
+    Error::InUse(format!("{}; the policy in force stays", lines.join("; ")))
 }

@@ -118,6 +118,7 @@ pub fn create(place: &Place, sizes: &Sizes) -> Result<Kernel, Error> {
     let made = load(sizes, None).and_then(|mut object| {
         pin_tables(&object, &directory)?;
         pin_programs(&mut object, &directory)?;
+        kernel_log::mark(&object, &directory)?;
         upgrade::mark(&directory)?;
         initialise(&directory, sizes)
     });
@@ -141,6 +142,14 @@ pub fn remove(directory: &Path) -> Result<(), Error> {
     }
 }
 
+/// Removes a pin, if it is there.
+pub fn remove_file(pin: &Path) -> Result<(), Error> {
+    match fs::remove_file(pin) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).of_file(pin),
+        _ => Ok(()),
+    }
+}
+
 /// Removes every directory of pins in `root`.
 pub fn remove_all_in(root: &Path) -> Result<(), Error> {
     let entries = fs::read_dir(root).of_file(root)?;
@@ -154,7 +163,9 @@ pub fn object() -> &'static [u8] {
 
 /// Loads the programs for the tables pinned in `tables`, and pins them in `directory`.
 pub fn programs_for(tables: &Path, sizes: &Sizes, directory: &Path) -> Result<(), Error> {
-    pin_programs(&mut load(sizes, Some(tables))?, directory)
+    let mut object = load(sizes, Some(tables))?;
+    pin_programs(&mut object, directory)?;
+    kernel_log::mark(&object, tables)
 }
 
 /// Makes tables, or takes those pinned in `tables`, and loads the programs.

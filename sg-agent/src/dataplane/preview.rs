@@ -76,7 +76,8 @@ fn check_tables(loaded: &Loaded, policy: &Policy) -> Result<Clock, Error> {
     Ok(clock)
 }
 
-fn enforced(loaded: &Loaded, place: &Place) -> Result<Vec<String>, Error> {
+/// Names of the interfaces whose programs are where they belong.
+pub fn enforced(loaded: &Loaded, place: &Place) -> Result<Vec<String>, Error> {
     let all = hooks::status(loaded, place)?;
     Ok(all.into_iter().filter(|one| one.enforced).map(|one| one.name).collect())
 }
@@ -85,7 +86,8 @@ fn gained(next: &State, enforced: &[String]) -> Vec<String> {
     next.interfaces().keys().filter(|name| !enforced.contains(name)).cloned().collect()
 }
 
-fn lost(next: &State, enforced: &[String], devices: &[Device]) -> Vec<String> {
+/// Those of the `enforced` interfaces that are there and that `next` does not filter.
+pub fn lost(next: &State, enforced: &[String], devices: &[Device]) -> Vec<String> {
     let is_there = |name: &str| devices.iter().any(|device| device.name == name);
     let is_lost = |name: &&String| is_there(name) && !next.interfaces().contains_key(*name);
     enforced.iter().filter(is_lost).cloned().collect()

@@ -9,7 +9,7 @@ use crate::{
 
 /// An interface that is not in force.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no interface `{name}` is in force{hint}{known}")]
+#[error("no interface `{name}` is in force{known}{hint}")]
 pub struct UnknownInterface {
     name: String,
     hint: String,
@@ -31,10 +31,11 @@ fn known<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     match names.len() {
         0 => "; there is none".to_owned(),
+        1 => format!("; there is {}", names[0]),
         count if count > SHOWN => {
             format!("; there are {} and {} more", names[..SHOWN].join(", "), count - SHOWN)
         }
-        _ => format!("; in force: {}", names.join(", ")),
+        _ => format!("; there are {}", names.join(", ")),
     }
 }
 
@@ -60,7 +61,7 @@ mod tests {
         let state = make::first(&policy, &[spec.clone(), spec]);
         assert_eq!(interface(&state, "tap2").map(|(_, bound)| bound.slot), Ok(2));
         let fault = interface(&state, "tpa1").map(|_| ()).unwrap_err().to_string();
-        assert_eq!(fault, "no interface `tpa1` is in force; did you mean `tap1`?; in force: `tap1`, `tap2`");
+        assert_eq!(fault, "no interface `tpa1` is in force; there are `tap1`, `tap2`; did you mean `tap1`?");
         let none = interface(&State::new(policy.settings.limits), "x").map(|_| ()).unwrap_err();
         assert_eq!(none.to_string(), "no interface `x` is in force; there is none");
     }

@@ -25,6 +25,16 @@ pub fn protocol(text: &str) -> Result<u8, String> {
     Err(format!("a protocol is {}, or a number from 0 to 255{hint}", suggest::one_of(names())))
 }
 
+/// An address.
+pub fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "write an IP address, such as 192.0.2.7 or 2001:db8::7".to_owned())
+}
+
+/// A port.
+pub fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())
+}
+
 /// An address or a prefix without host bits.
 pub fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {

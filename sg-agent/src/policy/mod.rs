@@ -56,6 +56,16 @@ pub fn load(path: &Path) -> Loaded {
     }
 }
 
+/// Loads the policy on standard input; address files are looked for in the working directory.
+pub fn load_stdin() -> Loaded {
+    let mut sources = Sources::default();
+    let file = sources.add("standard input");
+    match source::read_stdin(file, &mut sources) {
+        Ok(text) => judge(text, Path::new(""), file, sources),
+        Err(fault) => Loaded { diagnostics: vec![fault], sources, ..Loaded::default() },
+    }
+}
+
 /// Loads `text` as if `file_name` held it; address files are looked for beside that name.
 pub fn parse_str(text: &str, file_name: &str) -> Loaded {
     let mut sources = Sources::default();
