@@ -189,7 +189,7 @@ fn asking_leaves_no_trace() {
         "--remote",
         "203.0.113.7",
     ]);
-    assert_eq!(run.status, 1);
+    assert_eq!(run.status, 2);
     assert!(run.stderr.contains("a udp packet goes to a port: add `--port N`"), "{}", run.stderr);
 }
 
