@@ -13,6 +13,9 @@ use sg_tests::model::{
     read::{Frame, Place, read},
 };
 
+/// More of ARP than a guest sends: the kernel side's guard refuses it, the model's reader does.
+const LONG_ARP: usize = 61;
+
 /// Panics if one passes what the other refuses, or reads something else in it. Which of several faults a frame is
 /// refused for is nobody's promise.
 pub fn check(frame: &[u8], guest: bool) {
@@ -22,11 +25,14 @@ pub fn check(frame: &[u8], guest: bool) {
     let expected = read(frame, Place { interface: "", role, direction: Direction::Egress });
     match (parsed, expected) {
         (Err(_), Err(_)) | (Ok(Parsed::Other), Ok(Frame::Other)) => {}
+        (Ok(Parsed::Arp), Err(_)) if guest && frame.len() >= LONG_ARP => {}
         (Ok(Parsed::Arp), Ok(Frame::Arp(read))) => {
             assert_eq!((arp.src_mac, arp.sender_mac), (read.mac.0, read.sender_mac.0));
             assert_eq!(arp.sender, read.sender.octets());
         }
-        (Ok(Parsed::Ip), Ok(Frame::Ip { packet: read, is_sound, .. })) => same(frame, &packet, &read, is_sound),
+        (Ok(Parsed::Ip), Ok(Frame::Ip { packet: read, is_sound, .. })) => {
+            same(frame, &packet, &read, is_sound)
+        }
         (parsed, expected) => panic!("{parsed:?}, the model: {expected:?}"),
     }
 }
@@ -34,12 +40,8 @@ pub fn check(frame: &[u8], guest: bool) {
 fn same(frame: &[u8], packet: &Packet, read: &model::Packet, is_sound: bool) {
     assert_eq!((address(packet, &packet.src), address(packet, &packet.dst)), (read.source, read.destination));
     assert_eq!((packet.src_mac, packet.protocol), (read.mac.0, read.protocol()));
-    let part = match packet.part {
-        Part::Whole => model::Part::Whole,
-        Part::First => model::Part::First(packet.datagram),
-        Part::Later => model::Part::Later(packet.datagram),
-    };
-    assert_eq!(part, read.part);
+    assert_eq!(part(packet), read.part);
+    assert_eq!(packet.part == Part::Later, read.part.is_later());
     if packet.part != Part::Later {
         if !matches!(read.content, Content::Error { .. } | Content::Neighbour { .. }) {
             assert_eq!(fields(packet), model_fields(&read.content), "{packet:?} {read:?}");
@@ -52,6 +54,16 @@ fn same(frame: &[u8], packet: &Packet, read: &model::Packet, is_sound: bool) {
         assert_eq!(accepted, is_sound, "{packet:?}");
         if let (true, Content::Neighbour { target, .. }) = (accepted, &read.content) {
             assert_eq!(IpAddr::from(Ipv6Addr::from(message.src.0)), *target);
+        }
+    }
+}
+
+fn part(packet: &Packet) -> model::Part {
+    let start = usize::from(packet.offset);
+    match packet.part {
+        Part::Whole => model::Part::Whole,
+        Part::First | Part::Later => {
+            model::Part::Piece(packet.datagram, start, start + usize::from(packet.piece), packet.is_last)
         }
     }
 }
