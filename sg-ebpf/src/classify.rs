@@ -176,11 +176,23 @@ pub fn version(scene: &Scene) -> u32 {
 #[inline(always)]
 fn membership(lookup: &Lookup) -> u32 {
     let key = MemberKey { addr: lookup.remote, zone: lookup.zone };
-    #[expect(
-        clippy::needless_borrows_for_generic_args,
-        reason = "by value it is copied: combined stack size of 4 calls is 528. Too large"
-    )]
-    let Some(member) = MEMBERS.get_ptr(&key) else { return 0 };
+    let mut set = ANOTHERS;
+    let mut tries = 0;
+    // An element that became another's while it was read is looked for again.
+    while set == ANOTHERS && tries < 2 {
+        set = read_membership(&key, lookup.generation);
+        tries += 1;
+    }
+    if set == ANOTHERS { 0 } else { set }
+}
+
+/// No set has this number.
+const ANOTHERS: u32 = u32::MAX;
+
+/// The set of `key`, 0 if it has none, or [`ANOTHERS`].
+#[inline(always)]
+fn read_membership(key: &MemberKey, generation: u32) -> u32 {
+    let Some(member) = MEMBERS.get_ptr(key) else { return 0 };
     // SAFETY: the element stays readable until the program ends (RCU), but may become another's. Volatile, so that the
     // membership is read before the key.
     unsafe {
@@ -190,7 +202,7 @@ fn membership(lookup: &Lookup) -> u32 {
             now: (&raw const (*membership).now).read_volatile(),
             before: (&raw const (*membership).before).read_volatile(),
         };
-        if is_key(&raw const (*member).key, &key) { read.at(lookup.generation) } else { 0 }
+        if is_key(&raw const (*member).key, key) { read.at(generation) } else { ANOTHERS }
     }
 }
 

@@ -51,6 +51,7 @@ pub mod progrun;
 pub mod random;
 pub mod replay;
 pub mod sequence;
+pub mod served;
 pub mod topology;
 pub mod traffic;
 pub mod tun;

@@ -8,7 +8,8 @@ use std::{
 use serde::Deserialize;
 use sg_tests::{
     agent::{Agent, Run, Tracked},
-    topology::{Cable, Topology},
+    served::web_and_client,
+    topology::Topology,
     traffic::{BRIEF, Connection, Echo, PATIENT},
 };
 
@@ -53,17 +54,7 @@ type Ends = (SocketAddr, SocketAddr);
 
 impl Scene {
     fn with(group: &str) -> Self {
-        let net = Topology::new(&[
-            Cable::new("web", "tap0").address("10.77.1.10/24").address("fd77:1::10/64"),
-            Cable::new("client", "up0").address("203.0.113.7/24").address("2001:db8:1::7/64"),
-        ]);
-        let mut listeners = Vec::new();
-        for (name, port) in [("web", 80), ("web", 81), ("client", 443)] {
-            let machine = net.machine(name);
-            for address in [machine.v4(), machine.v6()] {
-                listeners.push(Echo::tcp(&machine.ns, SocketAddr::new(address, port)));
-            }
-        }
+        let (net, listeners) = web_and_client();
         let agent = Agent::new(&net.host);
         agent.apply(&policy(group));
         Self { net, agent, _listeners: listeners }

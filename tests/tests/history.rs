@@ -125,6 +125,24 @@ fn a_rule_is_unused_once_it_has_been_in_force_so_long() {
     assert_eq!(scene.unused("90d").0, none);
 }
 
+/// One rule that lets HTTP in and one that keeps SSH out.
+const ASKED: &str = "version: 1\nsecurity_groups:\n  web:\n    rules:\n      \
+     - {direction: ingress, protocol: tcp, ports: 80, description: HTTP}\n      \
+     - {direction: ingress, protocol: tcp, ports: 22, action: deny, description: no SSH}\n\
+     interfaces:\n  - {name: tap0, role: guest, groups: [web], addresses: [10.77.1.10]}\n";
+
+/// What is asked about packets from or to the client: verdict, stage, and the rule of group `web` with its description.
+type Question = (&'static str, &'static str, &'static str, Option<(u32, &'static str)>);
+
+const QUESTIONS: [Question; 6] = [
+    ("--direction ingress --protocol tcp --port 80", "allow", "rule", Some((0, "HTTP"))),
+    ("--direction ingress --protocol tcp --port 22", "deny", "rule", Some((1, "no SSH"))),
+    ("--direction ingress --protocol tcp --port 81", "deny", "default", None),
+    ("--direction egress --protocol udp --port 53", "allow", "default", None),
+    ("--direction egress --protocol tcp --port 25", "deny", "smtp", None),
+    ("--direction egress --protocol udp --port 53 --local 10.77.1.11", "deny", "spoofed-address", None),
+];
+
 /// A served guest with live connections, and everything that is counted.
 #[test]
 fn asking_leaves_no_trace() {
@@ -132,15 +150,30 @@ fn asking_leaves_no_trace() {
         Cable::new("web", "tap0").address("10.77.1.10/24"),
         Cable::new("client", "up0").address("203.0.113.7/24"),
     ]);
+    let agent = Agent::new(&net.host);
+    agent.apply(ASKED);
+    use_it(&net);
+    let tables = || tables(&net.host, &agent);
+    let before = tables();
+    let asked = |options: &str| agent.explain(&format!("--interface tap0 --remote 203.0.113.7 {options}"));
+    for (options, verdict, stage, rule) in QUESTIONS {
+        let answer = asked(options);
+        assert_eq!((answer.verdict.as_str(), answer.stage.as_str()), (verdict, stage), "{options}");
+        let told = (answer.group.as_deref(), answer.rule, answer.description.as_deref());
+        let (at, description) = rule.unzip();
+        assert_eq!(told, (rule.map(|_| "web"), at, description), "{options}");
+    }
+    let port = connection_port(&agent);
+    let again = format!("--direction ingress --protocol tcp --port 80 --source-port {port}");
+    // A new SYN runs the rules again.
+    assert_eq!(asked(&again).stage, "rule");
+    assert!(tables() == before, "a question has left a trace in the tables");
+}
+
+/// Opens a connection that stays in the table and has another refused; then nothing moves any more.
+fn use_it(net: &Topology) {
     let (web, client) = (net.machine("web"), net.machine("client"));
     let server = Echo::tcp(&web.ns, SocketAddr::new(web.v4(), 80));
-    let agent = Agent::new(&net.host);
-    agent.apply(
-        "version: 1\nsecurity_groups:\n  web:\n    rules:\n      \
-         - {direction: ingress, protocol: tcp, ports: 80, description: HTTP}\n      \
-         - {direction: ingress, protocol: tcp, ports: 22, action: deny, description: no SSH}\n\
-         interfaces:\n  - {name: tap0, role: guest, groups: [web], addresses: [10.77.1.10]}\n",
-    );
     let mut held =
         Connection::open(&client.ns, client.v4(), server.address(), PATIENT).expect("a connection");
     assert!(held.echoes(PATIENT));
@@ -148,47 +181,16 @@ fn asking_leaves_no_trace() {
     // Neither a neighbour's question nor a retransmission shall pass while the tables are compared.
     drop(held);
     net.host.ip("link set tap0 down\nlink set up0 down");
-    let tables = || tables(&net.host, &agent);
-    let before = tables();
-    let asked = |options: &str| agent.explain(&format!("--interface tap0 --remote 203.0.113.7 {options}"));
-    let is = |answer: sg_tests::agent::Explained| {
-        (answer.verdict, answer.stage, answer.group, answer.rule, answer.description)
-    };
-    let some = |text: &str| Some(text.to_owned());
-    let by_rule = |verdict: &str, rule: u32, description: &str| {
-        (verdict.to_owned(), "rule".to_owned(), some("web"), Some(rule), some(description))
-    };
-    let by_stage = |verdict: &str, stage: &str| (verdict.to_owned(), stage.to_owned(), None, None, None);
-    for (options, expected) in [
-        ("--direction ingress --protocol tcp --port 80", by_rule("allow", 0, "HTTP")),
-        ("--direction ingress --protocol tcp --port 22", by_rule("deny", 1, "no SSH")),
-        ("--direction ingress --protocol tcp --port 81", by_stage("deny", "default")),
-        ("--direction egress --protocol udp --port 53", by_stage("allow", "default")),
-        ("--direction egress --protocol tcp --port 25", by_stage("deny", "smtp")),
-        (
-            "--direction egress --protocol udp --port 53 --local 10.77.1.11",
-            by_stage("deny", "spoofed-address"),
-        ),
-    ] {
-        assert_eq!(is(asked(options)), expected, "{options}");
-    }
-    let port = connection_port(&agent);
-    let again = format!("--direction ingress --protocol tcp --port 80 --source-port {port}");
-    // A new SYN runs the rules again.
-    assert_eq!(asked(&again).stage, "rule");
-    assert!(tables() == before, "a question has left a trace in the tables");
+}
 
-    let run = agent.run(&[
-        "explain",
-        "--interface",
-        "tap0",
-        "--direction",
-        "ingress",
-        "--protocol",
-        "udp",
-        "--remote",
-        "203.0.113.7",
-    ]);
+/// `explain` says what is missing of a question.
+#[test]
+fn a_port_is_asked_for_where_there_is_one() {
+    let host = Netns::with_devices(&["tap0"]);
+    let agent = Agent::new(&host);
+    agent.apply(ASKED);
+    let question = "explain --interface tap0 --direction ingress --protocol udp --remote 203.0.113.7";
+    let run = agent.run(&question.split(' ').collect::<Vec<_>>());
     assert_eq!(run.status, 2);
     assert!(run.stderr.contains("a udp packet goes to a port: add `--port N`"), "{}", run.stderr);
 }

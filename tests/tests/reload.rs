@@ -8,7 +8,8 @@ use sg_tests::{
         Transport,
         flag::{ACK, SYN},
     },
-    topology::{Cable, Topology},
+    served::web_and_client,
+    topology::Topology,
     traffic::{self, BRIEF, Connection, Echo, PATIENT},
     wire::{Family, Wire},
 };
@@ -22,17 +23,7 @@ struct Scene {
 
 impl Scene {
     fn new(rules: &str) -> Self {
-        let net = Topology::new(&[
-            Cable::new("web", "tap0").address("10.77.1.10/24").address("fd77:1::10/64"),
-            Cable::new("client", "up0").address("203.0.113.7/24").address("2001:db8:1::7/64"),
-        ]);
-        let mut listeners = Vec::new();
-        for (name, port) in [("web", 80), ("web", 81), ("client", 443)] {
-            let machine = net.machine(name);
-            for address in [machine.v4(), machine.v6()] {
-                listeners.push(Echo::tcp(&machine.ns, SocketAddr::new(address, port)));
-            }
-        }
+        let (net, listeners) = web_and_client();
         let agent = Agent::new(&net.host);
         agent.apply(&policy(rules));
         Self { net, agent, _listeners: listeners }

@@ -61,9 +61,7 @@ impl Pending {
         let seconds_left = (deadline - clock.now_tick.min(deadline)).div_ceil(u64::from(clock.hz.max(1)));
         waits.then(|| Self { seconds_left, returns_to: Control::generation(fallback) })
     }
-}
 
-impl Pending {
     /// The error of who wants another change.
     pub(super) fn refusal(&self) -> Error {
         Error::InUse(format!(

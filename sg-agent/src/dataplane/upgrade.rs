@@ -13,7 +13,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    hash::Hasher as _,
+    hash::{DefaultHasher, Hasher as _},
     path::{Path, PathBuf},
 };
 
@@ -39,26 +39,12 @@ pub fn mark(directory: &Path) -> Result<(), Error> {
     fs::create_dir(&path).of_file(&path)
 }
 
-/// The name that stands for the embedded object.
+/// The name that stands for the embedded object. Another release of the hash makes another name: programs are then
+/// replaced by the same.
 fn current() -> String {
-    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+    let mut hasher = DefaultHasher::new();
     hasher.write(load::object());
     format!("{MARK}{:016x}", hasher.finish())
-}
-
-/// FNV-1a, 64 bits: tells builds apart, nothing more.
-struct Fnv(u64);
-
-impl std::hash::Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
 }
 
 /// Replaces the pinned programs, if they were loaded from another object than ours; tells whether they were.

@@ -70,150 +70,82 @@ fn sources() -> Vec<Case> {
 
 /// N01, N02, N03, A26
 fn address_resolution() -> Vec<Case> {
-    let case = |name: &str, side, source: Mac, message: Vec<u8>, verdict| {
-        let frame = Ethernet::new(source, Mac::BROADCAST).frame(ethertype::ARP, &message);
-        Case { name: format!("ARP: {name}"), side, frame, verdict }
-    };
-    let nobody = Mac::default();
+    let out = |name, message: &[u8], verdict| resolution(name, Side::Out, message, verdict);
+    let inward = |name, message: &[u8], verdict| resolution(name, Side::In, message, verdict);
     let spoofed = dropped(Reason::SpoofedArp);
-    let request = |mac, sender| arp(1, (mac, sender), (nobody, ROUTER_ARP));
+    let request = |mac, sender| arp(1, (mac, sender), (NOBODY, ROUTER_ARP));
+    let asked = arp(1, (ROUTER_MAC, ROUTER_ARP), (NOBODY, GUEST_ARP));
+    let answered = arp(2, (ROUTER_MAC, ROUTER_ARP), (GUEST_MAC, GUEST_ARP));
+    let pair = arp(2, (GUEST_MAC, [10, 9, 2, 100]), (ROUTER_MAC, ROUTER_ARP));
+    let announced = arp(1, (GUEST_MAC, GUEST_ARP), (NOBODY, GUEST_ARP));
+    let as_router = arp(2, (GUEST_MAC, ROUTER_ARP), (NOBODY, GUEST_ARP));
+    let own = request(GUEST_MAC, GUEST_ARP);
+    let padded = |with: u8, bytes| [own.clone(), vec![with; bytes]].concat();
     vec![
-        case("request out", Side::Out, GUEST_MAC, request(GUEST_MAC, GUEST_ARP), INFRASTRUCTURE),
-        case(
-            "request in",
-            Side::In,
-            ROUTER_MAC,
-            arp(1, (ROUTER_MAC, ROUTER_ARP), (nobody, GUEST_ARP)),
-            INFRASTRUCTURE,
-        ),
-        case(
-            "answer in",
-            Side::In,
-            ROUTER_MAC,
-            arp(2, (ROUTER_MAC, ROUTER_ARP), (GUEST_MAC, GUEST_ARP)),
-            INFRASTRUCTURE,
-        ),
-        case(
-            "answer for an allowed pair",
-            Side::Out,
-            GUEST_MAC,
-            arp(2, (GUEST_MAC, [10, 9, 2, 100]), (ROUTER_MAC, ROUTER_ARP)),
-            INFRASTRUCTURE,
-        ),
-        case(
-            "announcement of the own address",
-            Side::Out,
-            GUEST_MAC,
-            arp(1, (GUEST_MAC, GUEST_ARP), (nobody, GUEST_ARP)),
-            INFRASTRUCTURE,
-        ),
-        case(
-            "probe for an address, before it is used",
-            Side::Out,
-            GUEST_MAC,
-            request(GUEST_MAC, [0; 4]),
-            INFRASTRUCTURE,
-        ),
-        case("a neighbour's address", Side::Out, GUEST_MAC, request(GUEST_MAC, [10, 9, 2, 3]), spoofed),
-        case(
-            "the router's address",
-            Side::Out,
-            GUEST_MAC,
-            arp(2, (GUEST_MAC, ROUTER_ARP), (nobody, GUEST_ARP)),
-            spoofed,
-        ),
-        case(
-            TOO_MUCH[0],
-            Side::Out,
-            GUEST_MAC,
-            [request(GUEST_MAC, GUEST_ARP), vec![0x5a; 19]].concat(),
-            dropped(Reason::Malformed),
-        ),
-        case(
-            "in the shortest frame",
-            Side::Out,
-            GUEST_MAC,
-            [request(GUEST_MAC, GUEST_ARP), vec![0; 18]].concat(),
-            INFRASTRUCTURE,
-        ),
-        case("a stranger's MAC address inside", Side::Out, GUEST_MAC, request(STRANGER, GUEST_ARP), spoofed),
-        case(
-            "cut short",
-            Side::In,
-            ROUTER_MAC,
-            arp(1, (ROUTER_MAC, ROUTER_ARP), (nobody, GUEST_ARP))[..27].to_vec(),
-            dropped(Reason::Malformed),
-        ),
+        out("request out", &own, INFRASTRUCTURE),
+        inward("request in", &asked, INFRASTRUCTURE),
+        inward("answer in", &answered, INFRASTRUCTURE),
+        out("answer for an allowed pair", &pair, INFRASTRUCTURE),
+        out("announcement of the own address", &announced, INFRASTRUCTURE),
+        out("probe for an address, before it is used", &request(GUEST_MAC, [0; 4]), INFRASTRUCTURE),
+        out("a neighbour's address", &request(GUEST_MAC, [10, 9, 2, 3]), spoofed),
+        out("the router's address", &as_router, spoofed),
+        out(TOO_MUCH[0], &padded(0x5a, 19), dropped(Reason::Malformed)),
+        out("in the shortest frame", &padded(0, 18), INFRASTRUCTURE),
+        out("a stranger's MAC address inside", &request(STRANGER, GUEST_ARP), spoofed),
+        inward("cut short", &asked[..27], dropped(Reason::Malformed)),
     ]
+}
+
+const NOBODY: Mac = Mac([0; 6]);
+
+fn resolution(name: &str, side: Side, message: &[u8], verdict: Verdict) -> Case {
+    let source = if side == Side::Out { GUEST_MAC } else { ROUTER_MAC };
+    let frame = Ethernet::new(source, Mac::BROADCAST).frame(ethertype::ARP, message);
+    Case { name: format!("ARP: {name}"), side, frame, verdict }
 }
 
 /// N05-N11, A27
 fn neighbours() -> Vec<Case> {
-    let own = segments("fd02::2");
-    let hop = |source: &str, destination: &str| Ip { ttl: 255, ..ip(source, destination) };
-    let icmpv6 = |kind, rest: &[u8]| Transport::icmpv6(kind, 0, [0; 4]).payload(rest);
-    // Reachable time and retransmission timer; then an option, the sender's MAC address.
-    let advertisement = icmpv6(134, &[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x52, 0x54, 0, 0, 0, 1]);
-    let out =
-        |name: &str, ip: &Ip, transport: &Transport, verdict| from(name, GUEST_MAC, ip, transport, verdict);
-    let inward = |name: &str, transport: &Transport| {
-        let frame = Ethernet::new(ROUTER_MAC, GUEST_MAC).ip(&hop("fe80::1", "fd02::2"), transport);
-        Case { name: name.to_owned(), side: Side::In, frame, verdict: INFRASTRUCTURE }
-    };
-    let unsound = |name: &str, ip: &Ip, transport: &Transport| {
-        let frame = Ethernet::new(ROUTER_MAC, GUEST_MAC).ip(ip, transport);
-        Case { name: name.to_owned(), side: Side::In, frame, verdict: dropped(Reason::Malformed) }
-    };
+    [neighbours_of_the_guest(), what_only_routers_say(), groups(), neighbours_inward()].concat()
+}
+
+/// What a guest says to its neighbours.
+fn neighbours_of_the_guest() -> Vec<Case> {
+    let router = segments("fd02::1");
     let near = hop("fd02::2", "ff02::1:ff00:1");
-    let redirect = Transport::icmp(5, 1, [10, 9, 2, 1]).payload(&[0; 28]);
+    let usual = icmpv6(135, &[router, ND_OPTIONS].concat());
+    let long = icmpv6(135, &[&router[..], &ND_OPTIONS, &[200, 3], &[0x5a; 22]].concat());
+    let own = Transport::neighbour(136, segments("fd02::2"));
+    let as_router = Transport::neighbour(136, router);
+    let detection = Transport::neighbour(135, segments("fd02::2"));
+    let asks = Transport::neighbour(135, router);
+    let to_router = hop("fd02::2", "fd02::1");
     vec![
-        out(
-            "neighbour solicitation out",
-            &near,
-            &Transport::neighbour(135, segments("fd02::1")),
-            INFRASTRUCTURE,
-        ),
-        out(
-            "neighbour solicitation with its usual options",
-            &near,
-            &icmpv6(135, &[segments("fd02::1"), ND_OPTIONS].concat()),
-            INFRASTRUCTURE,
-        ),
-        out(
-            TOO_MUCH[1],
-            &near,
-            &icmpv6(135, &[&segments("fd02::1")[..], &ND_OPTIONS, &[200, 3], &[0x5a; 22]].concat()),
-            dropped(Reason::Malformed),
-        ),
-        out(
-            TOO_MUCH[2],
-            &hop("fd02::2", "ff0e::1:ff00:1"),
-            &Transport::neighbour(135, segments("fd02::1")),
-            dropped(Reason::Malformed),
-        ),
-        out(
-            "duplicate address detection",
-            &hop("::", "ff02::1:ff00:2"),
-            &Transport::neighbour(135, own),
-            INFRASTRUCTURE,
-        ),
-        out(
-            "neighbour advertisement of the own address",
-            &hop("fd02::2", "fd02::1"),
-            &Transport::neighbour(136, own),
-            INFRASTRUCTURE,
-        ),
+        out("neighbour solicitation out", &near, &asks, INFRASTRUCTURE),
+        out("neighbour solicitation with its usual options", &near, &usual, INFRASTRUCTURE),
+        out(TOO_MUCH[1], &near, &long, dropped(Reason::Malformed)),
+        out(TOO_MUCH[2], &hop("fd02::2", "ff0e::1:ff00:1"), &asks, dropped(Reason::Malformed)),
+        out("duplicate address detection", &hop("::", "ff02::1:ff00:2"), &detection, INFRASTRUCTURE),
+        out("neighbour advertisement of the own address", &to_router, &own, INFRASTRUCTURE),
         out(
             "neighbour advertisement of the router's address",
-            &hop("fd02::2", "fd02::1"),
-            &Transport::neighbour(136, segments("fd02::1")),
+            &to_router,
+            &as_router,
             dropped(Reason::SpoofedNd),
         ),
         out("router solicitation", &hop("fe80::2", "ff02::2"), &icmpv6(133, &[]), INFRASTRUCTURE),
+    ]
+}
+
+/// From a guest it is dropped.
+fn what_only_routers_say() -> Vec<Case> {
+    let redirect = Transport::icmp(5, 1, [10, 9, 2, 1]).payload(&[0; 28]);
+    vec![
         out(
             "router advertisement from the guest",
             &hop("fe80::2", "ff02::1"),
-            &advertisement,
+            &advertisement(),
             dropped(Reason::RouterAdvertisement),
         ),
         out(
@@ -228,28 +160,57 @@ fn neighbours() -> Vec<Case> {
             &redirect,
             dropped(Reason::Redirect),
         ),
+    ]
+}
+
+fn groups() -> Vec<Case> {
+    let report = Transport::raw(2, &[0x22; 16]);
+    vec![
         out("MLD report", &Ip { ttl: 1, ..ip("fe80::2", "ff02::16") }, &icmpv6(143, &[]), INFRASTRUCTURE),
-        out("IGMP report", &ip("10.9.2.2", "224.0.0.22"), &Transport::raw(2, &[0x22; 16]), INFRASTRUCTURE),
-        inward("neighbour solicitation in", &Transport::neighbour(135, own)),
-        inward("neighbour advertisement in", &Transport::neighbour(136, segments("fe80::1"))),
-        inward("router advertisement in", &advertisement),
-        unsound(
-            "neighbour solicitation that was routed",
-            &ip("fe80::1", "fd02::2"),
-            &Transport::neighbour(135, own),
-        ),
-        unsound("router advertisement without timers", &hop("fe80::1", "fd02::2"), &icmpv6(134, &[0; 7])),
-        unsound(
-            "router advertisement with an empty option",
-            &hop("fe80::1", "fd02::2"),
-            &icmpv6(134, &[0; 16]),
-        ),
+        out("IGMP report", &ip("10.9.2.2", "224.0.0.22"), &report, INFRASTRUCTURE),
+    ]
+}
+
+/// What neighbours and routers say to a guest; what no receiver would take is dropped.
+fn neighbours_inward() -> Vec<Case> {
+    let own = Transport::neighbour(135, segments("fd02::2"));
+    let near = hop("fe80::1", "fd02::2");
+    let case = |name: &str, ip: &Ip, transport: &Transport, verdict| {
+        let frame = Ethernet::new(ROUTER_MAC, GUEST_MAC).ip(ip, transport);
+        Case { name: name.to_owned(), side: Side::In, frame, verdict }
+    };
+    let sound = |name, transport: &Transport| case(name, &near, transport, INFRASTRUCTURE);
+    let unsound = |name, ip: &Ip, transport| case(name, ip, transport, dropped(Reason::Malformed));
+    vec![
+        sound("neighbour solicitation in", &own),
+        sound("neighbour advertisement in", &Transport::neighbour(136, segments("fe80::1"))),
+        sound("router advertisement in", &advertisement()),
+        unsound("neighbour solicitation that was routed", &ip("fe80::1", "fd02::2"), &own),
+        unsound("router advertisement without timers", &near, &icmpv6(134, &[0; 7])),
+        unsound("router advertisement with an empty option", &near, &icmpv6(134, &[0; 16])),
         unsound(
             "router solicitation with half an option",
             &hop("fe80::1", "ff02::2"),
             &icmpv6(133, &[1, 2, 0, 0]),
         ),
     ]
+}
+
+fn out(name: &str, ip: &Ip, transport: &Transport, verdict: Verdict) -> Case {
+    from(name, GUEST_MAC, ip, transport, verdict)
+}
+
+fn hop(source: &str, destination: &str) -> Ip {
+    Ip { ttl: 255, ..ip(source, destination) }
+}
+
+fn icmpv6(kind: u8, rest: &[u8]) -> Transport {
+    Transport::icmpv6(kind, 0, [0; 4]).payload(rest)
+}
+
+/// Reachable time and retransmission timer; then an option, the sender's MAC address.
+fn advertisement() -> Transport {
+    icmpv6(134, &[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x52, 0x54, 0, 0, 0, 1])
 }
 
 /// The sender's MAC address; a nonce (RFC 3971, 5.3.2).
