@@ -4,26 +4,47 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::interfaces::Device;
 use crate::{
-    compile::{Binding, State},
+    compile::{Binding, State, state::Bound},
     policy::{Policy, model},
 };
 
 /// Bound only by name: a pattern never means it.
 const LOOPBACK: &str = "lo";
 
-/// The slots of devices that have programs on them, by index.
-pub type Linked = BTreeMap<u32, u32>;
+/// Where programs of ours are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Linked {
+    /// Slots by the index of the device in this network namespace.
+    pub here: BTreeMap<u32, u32>,
+    /// Slots whose device is in another network namespace: its programs are still on it.
+    pub away: BTreeSet<u32>,
+}
+
+impl Linked {
+    fn slots(&self) -> impl Iterator<Item = u32> {
+        self.here.values().chain(&self.away).copied()
+    }
+}
 
 /// The devices that `policy` binds, by name. A device keeps the slot that its programs have, else the one that its name
 /// had; who is new gets one that nobody had, if there is one.
+///
+/// A device that is bound stays so for as long as it lives: one whose new name no entry speaks of keeps the entry that it
+/// had, and one that was moved to another network namespace its name, unless another device has taken that or its index.
 pub fn bindings<'a>(
     policy: &'a Policy,
     devices: &'a [Device],
-    state: &State,
+    state: &'a State,
     linked: &Linked,
 ) -> Vec<Binding<'a>> {
-    let mut named: Vec<(&Device, &model::Interface)> =
-        devices.iter().filter_map(|device| Some((device, entry(policy, &device.name)?))).collect();
+    let bound = by_site(state);
+    let mut named: Vec<(&Device, &model::Interface)> = devices
+        .iter()
+        .filter_map(|device| {
+            let had = || Some(*bound.get(&(*linked.here.get(&device.ifindex)?, device.ifindex))?);
+            Some((device, entry(policy, &device.name).or_else(|| kept(policy, had()?))?))
+        })
+        .collect();
     named.sort_by(|a, b| a.0.name.cmp(&b.0.name));
     let slots = slots(named.iter().map(|(device, _)| *device), state, linked);
     let binding = |((device, spec), slot): ((&'a Device, &'a model::Interface), u32)| Binding {
@@ -32,13 +53,47 @@ pub fn bindings<'a>(
         slot,
         spec,
     };
-    named.into_iter().zip(slots).map(binding).collect()
+    let mut all: Vec<Binding> = named.into_iter().zip(slots).map(binding).collect();
+    if !linked.away.is_empty() {
+        all.extend(away(policy, devices, state, linked));
+        all.sort_by(|a, b| a.name.cmp(b.name));
+    }
+    all
+}
+
+/// The interfaces by slot and index of their device.
+fn by_site(state: &State) -> BTreeMap<(u32, u32), &Bound> {
+    let all = state.interfaces().values();
+    all.map(|bound| ((bound.slot, bound.row.ifindex), bound)).collect()
+}
+
+/// The entry that a device was bound by, as `policy` has it.
+fn kept<'a>(policy: &'a Policy, bound: &Bound) -> Option<&'a model::Interface> {
+    policy.interfaces.iter().find(|entry| entry.name == bound.spec.name)
+}
+
+fn away<'a>(
+    policy: &'a Policy,
+    devices: &'a [Device],
+    state: &'a State,
+    linked: &Linked,
+) -> impl Iterator<Item = Binding<'a>> {
+    let is_taken = |name: &str, ifindex: u32| {
+        devices.iter().any(|device| device.name == name || device.ifindex == ifindex)
+    };
+    let away: Vec<_> =
+        state.interfaces().iter().filter(|(_, bound)| linked.away.contains(&bound.slot)).collect();
+    away.into_iter().filter_map(move |(name, bound)| {
+        let spec = entry(policy, name).or_else(|| kept(policy, bound))?;
+        let (slot, ifindex) = (bound.slot, bound.row.ifindex);
+        (!is_taken(name, ifindex)).then_some(Binding { name, ifindex, slot, spec })
+    })
 }
 
 fn slots<'a>(devices: impl Iterator<Item = &'a Device> + Clone, state: &State, linked: &Linked) -> Vec<u32> {
     let by_link: Vec<Option<u32>> =
-        devices.clone().map(|device| linked.get(&device.ifindex).copied()).collect();
-    let mut taken: BTreeSet<u32> = by_link.iter().flatten().copied().collect();
+        devices.clone().map(|device| linked.here.get(&device.ifindex).copied()).collect();
+    let mut taken: BTreeSet<u32> = linked.slots().collect();
     let mut by_name = |name: &str| {
         let slot = state.interfaces().get(name)?.slot;
         taken.insert(slot).then_some(slot)
@@ -46,10 +101,14 @@ fn slots<'a>(devices: impl Iterator<Item = &'a Device> + Clone, state: &State, l
     let kept: Vec<Option<u32>> =
         devices.zip(by_link).map(|(device, by_link)| by_link.or_else(|| by_name(&device.name))).collect();
     let before: BTreeSet<u32> = state.interfaces().values().map(|bound| bound.slot).collect();
+    let limit = state.limits().interfaces;
+    let mut unused = (1..).filter(|slot| !before.contains(slot));
+    let mut next_unused = |taken: &BTreeSet<u32>| {
+        unused.by_ref().find(|slot| *slot > limit || !taken.contains(slot)).filter(|slot| *slot <= limit)
+    };
     let mut fresh = || {
-        let unused = (1..).find(|slot| !taken.contains(slot) && !before.contains(slot));
-        let fits = unused.filter(|slot| *slot <= state.limits().interfaces);
-        let slot = fits.or_else(|| (1..).find(|slot| !taken.contains(slot))).unwrap_or(u32::MAX);
+        let unused = next_unused(&taken);
+        let slot = unused.or_else(|| (1..).find(|slot| !taken.contains(slot))).unwrap_or(u32::MAX);
         taken.insert(slot);
         slot
     };
@@ -141,7 +200,7 @@ mod tests {
         let devices = [device("lo", 1), device("tap1", 8), device("tap0", 7), device("eth0", 2)];
         let state = State::new(policy.settings.limits);
         let bound = |linked: &[(u32, u32)]| -> Vec<(String, u32)> {
-            let linked = linked.iter().copied().collect();
+            let linked = Linked { here: linked.iter().copied().collect(), away: BTreeSet::new() };
             let bindings = bindings(&policy, &devices, &state, &linked);
             bindings.iter().map(|one| (one.name.to_owned(), one.slot)).collect()
         };

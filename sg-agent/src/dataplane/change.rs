@@ -26,7 +26,7 @@ impl Writer {
         within: Option<Duration>,
     ) -> Result<Outcome, Error> {
         let is_changed = self.bring(policy, devices, within)?;
-        let hooks_changed = self.sync_hooks(devices)?;
+        let hooks_changed = self.sync_hooks(devices, self.on_fault)?;
         Ok(Outcome {
             generation: self.loaded.state.generation(),
             is_changed,
@@ -39,13 +39,14 @@ impl Writer {
     }
 
     /// Makes `policy` the one that packets are judged by; false if it was.
-    fn bring(
+    pub(super) fn bring(
         &mut self,
         policy: &Arc<Policy>,
         devices: &[Device],
         within: Option<Duration>,
     ) -> Result<bool, Error> {
-        let linked = linked(&self.place)?;
+        self.forget_replaced(devices);
+        let linked = linked(&self.book.links, devices);
         let bindings = bind::bindings(policy, devices, &self.loaded.state, &linked);
         let clock = self.loaded.kernel.clock()?;
         let (mut plan, mut next) = compile::plan(&self.loaded.state, policy, &bindings, &clock)?;

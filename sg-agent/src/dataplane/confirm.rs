@@ -8,6 +8,7 @@ use super::{
     Loaded,
     error::Error,
     inherit, interfaces, read_state,
+    site::OnFault,
     trial::{Pending, Standing, Trial, settle, too_late},
     write::grace_period,
     writer::{Outcome, Writer, clear},
@@ -40,7 +41,7 @@ impl Writer {
         grace_period();
         let generation = self.loaded.state.generation();
         self.loaded.kernel.repair_members(generation)?;
-        self.sync_hooks(&interfaces::list()?)?;
+        self.sync_hooks(&interfaces::list()?, OnFault::Report)?;
         self.forget_before(Control::generation(fallback))?;
         self.store.remove_trial();
         self.store.remove_others(generation);

@@ -14,7 +14,8 @@
 //! | [`load`], [`clock`] | makes and pins tables and programs; how fast the kernel ticks |
 //! | [`kernel`], `write`, `maps`, `programs`, `memory` | tables and programs, opened; a plan written |
 //! | [`bind`], [`interfaces`] | which device goes with which entry of the policy, in which slot |
-//! | [`hooks`], [`attach`], [`links`] | which programs are where, and putting them there |
+//! | [`hooks`], `site`, [`attach`], [`links`] | which programs are where, and putting them there |
+//! | [`reconcile`], `trial_devices` | follows devices that come and go, also while a change is on trial |
 //! | [`preview`] | what a change would do |
 //! | [`kernel_log`] | the debugging log of the kernel side |
 //! | [`inherit`] | what a policy file takes over from what is in force |
@@ -44,8 +45,11 @@ mod memory;
 pub mod place;
 pub mod preview;
 mod programs;
+pub mod reconcile;
+mod site;
 pub mod store;
 pub mod trial;
+mod trial_devices;
 mod upgrade;
 mod write;
 mod writer;

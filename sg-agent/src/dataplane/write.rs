@@ -191,7 +191,7 @@ impl Kernel {
         plan.interfaces.iter().try_for_each(|(slot, row)| self.set_slot(row.ifindex, *slot))
     }
 
-    fn set_slot(&mut self, ifindex: u32, slot: u32) -> Result<(), Error> {
+    pub(super) fn set_slot(&mut self, ifindex: u32, slot: u32) -> Result<(), Error> {
         let what = || format!("writing the slot of interface index {ifindex}");
         let maps = &mut self.maps;
         if ifindex < DIRECT_IFINDEX {

@@ -6,7 +6,7 @@ use super::{
     Loaded, environment,
     error::Error,
     history::History,
-    hooks::{check_hooks, remove_clsact},
+    hooks::remove_clsact,
     inherit,
     interfaces::{self, Device},
     kernel::Kernel,
@@ -16,7 +16,8 @@ use super::{
     not_loaded,
     place::{Options, Place},
     read_state,
-    store::{Hooks, Store},
+    site::{Book, OnFault},
+    store::Store,
     trial::{self, Standing},
     upgrade,
     write::grace_period,
@@ -32,10 +33,12 @@ pub struct Writer {
     pub loaded: Loaded,
     pub(super) place: Place,
     pub(super) store: Store,
-    pub(super) hooks: Hooks,
+    /// Where programs are.
+    pub(super) book: Book,
     /// What waits for its confirmation, or did when this was opened.
     pub(super) standing: Standing,
     pub(super) origin: Origin,
+    pub(super) on_fault: OnFault,
     _lock: Lock,
 }
 
@@ -89,8 +92,10 @@ impl Writer {
             (None, Some(settings)) => (create(&place, &store, settings)?, Origin::New),
             (None, None) => return Err(standing.nothing_loaded(&place)),
         };
-        let hooks = store.hooks();
-        let mut writer = Self { loaded, place, store, hooks, standing, origin, _lock: lock };
+        let directory = place.links();
+        let book = Book { links: links::links(&directory)?, directory, hooks: store.hooks() };
+        let on_fault = OnFault::Refuse;
+        let mut writer = Self { loaded, place, store, book, standing, origin, on_fault, _lock: lock };
         if writer.standing == Standing::Returned && origin == Origin::Known {
             writer.complete_return();
         }
@@ -124,7 +129,7 @@ impl Writer {
         let devices = interfaces::list()?;
         let before = self.loaded.state.clone();
         let checked = inherit::check_in_use(policy, &before, &devices)
-            .and_then(|()| check_hooks(&self.place, policy, &devices));
+            .and_then(|()| self.check_hooks(policy, &devices));
         let outcome = checked.and_then(|()| {
             let changed = self.change(policy, &devices, within).and_then(|outcome| {
                 if within.is_none() {
