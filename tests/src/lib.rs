@@ -14,6 +14,7 @@
 //! | [`topology`] | a host with guests and an outside client |
 //! | [`packets`] | frames, also impossible ones |
 //! | [`guide`] | the examples of the guide for operators |
+//! | [`foreign`] | programs of somebody else |
 //! | [`inject`] | sending frames and seeing what comes out |
 //! | [`tun`] | the guest's end of a tap |
 //! | [`port`] | a filtered port of every kind, on a bridge |
@@ -37,6 +38,7 @@ pub mod agent;
 pub mod bench;
 pub mod clock;
 pub mod counters;
+pub mod foreign;
 pub mod guide;
 pub mod inject;
 pub mod interrupt;

@@ -1,6 +1,9 @@
 //! Tells when the devices of this network namespace have changed (`RTNLGRP_LINK` of rtnetlink(7)).
 
-use std::{collections::BTreeMap, os::fd::OwnedFd};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::fd::OwnedFd,
+};
 
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -40,32 +43,34 @@ impl Devices {
     }
 
     /// Returns when devices have changed since the last call, at once if they have already. What it was is for
-    /// [`Writer::reconcile`](crate::dataplane::Writer::reconcile) to see: several changes are told as one. Nothing is
-    /// lost if the future is dropped.
+    /// [`Writer::reconcile_without`](crate::dataplane::Writer::reconcile_without) to see: several changes are told as
+    /// one. Told are only the indexes of devices that went meanwhile, for another may have them already. Nothing is lost
+    /// if the future is dropped.
     ///
     /// # Errors
     /// If the socket cannot be read. Where messages were lost the devices are listed instead; that is no error.
-    pub async fn changed(&mut self) -> Result<(), Error> {
+    pub async fn changed(&mut self) -> Result<BTreeSet<u32>, Error> {
         loop {
             let mut ready =
                 self.socket.readable().await.map_err(|source| interfaces::watching(source))?;
-            let mut has_changed = false;
+            let mut news = Told::default();
             for _ in 0..BATCH {
                 match interfaces::receive(self.socket.get_ref()) {
-                    Ok(news) => has_changed |= take(&mut self.known, news),
+                    Ok(messages) => news.take(&mut self.known, messages),
                     Err(interfaces::Quiet::Empty) => {
                         ready.clear_ready();
                         break;
                     }
                     Err(interfaces::Quiet::Overrun) => {
-                        self.known = known()?;
-                        has_changed = true;
+                        // What of all that was there has been replaced cannot be told.
+                        let before = std::mem::replace(&mut self.known, known()?);
+                        news = Told { gone: before.into_keys().collect(), has_changed: true };
                     }
                     Err(interfaces::Quiet::Failed(error)) => return Err(error),
                 }
             }
-            if has_changed {
-                return Ok(());
+            if news.has_changed {
+                return Ok(news.gone);
             }
         }
     }
@@ -75,16 +80,23 @@ fn known() -> Result<BTreeMap<u32, Device>, Error> {
     Ok(interfaces::list()?.into_iter().map(|device| (device.ifindex, device)).collect())
 }
 
-/// Takes note of `news`; tells whether anything was new.
-fn take(known: &mut BTreeMap<u32, Device>, news: Vec<News>) -> bool {
-    let mut has_changed = false;
-    for one in news {
-        has_changed |= match one {
-            News::Gone(ifindex) => known.remove(&ifindex).is_some(),
-            News::There(device) => known.insert(device.ifindex, device.clone()) != Some(device),
-        };
+/// What messages have told.
+#[derive(Debug, Default)]
+struct Told {
+    gone: BTreeSet<u32>,
+    has_changed: bool,
+}
+
+impl Told {
+    /// Takes note of `messages`.
+    fn take(&mut self, known: &mut BTreeMap<u32, Device>, messages: Vec<News>) {
+        for message in messages {
+            self.has_changed |= match message {
+                News::Gone(ifindex) => self.gone.insert(ifindex) | known.remove(&ifindex).is_some(),
+                News::There(device) => known.insert(device.ifindex, device.clone()) != Some(device),
+            };
+        }
     }
-    has_changed
 }
 
 #[cfg(test)]
@@ -98,12 +110,17 @@ mod tests {
     #[test]
     fn only_what_is_new_is_told() {
         let mut known = BTreeMap::new();
-        assert!(take(&mut known, vec![News::There(device("tap0", 7))]));
-        assert!(!take(&mut known, vec![News::There(device("tap0", 7))]));
-        assert!(take(&mut known, vec![News::There(device("tap9", 7))]));
-        assert!(take(&mut known, vec![News::Gone(7)]));
-        assert!(!take(&mut known, vec![News::Gone(7)]));
-        // Gone and back between two looks.
-        assert!(take(&mut known, vec![News::There(device("a", 1)), News::Gone(1), News::There(device("a", 1))]));
+        let mut tells = |messages: Vec<News>| {
+            let mut told = Told::default();
+            told.take(&mut known, messages);
+            (told.has_changed, told.gone.into_iter().collect::<Vec<_>>())
+        };
+        let there = |name| News::There(device(name, 7));
+        assert_eq!(tells(vec![there("tap0")]), (true, vec![]));
+        assert_eq!(tells(vec![there("tap0")]), (false, vec![]));
+        assert_eq!(tells(vec![there("tap9")]), (true, vec![]));
+        // Gone, and another in its place.
+        assert_eq!(tells(vec![News::Gone(7), there("tap9")]), (true, vec![7]));
+        assert_eq!(tells(vec![News::Gone(7)]), (true, vec![7]));
     }
 }

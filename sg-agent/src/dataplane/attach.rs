@@ -1,6 +1,6 @@
 //! Programs on hooks. A pinned link holds each: filtering outlives the agent, and goes with the pin.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use aya::{
     programs::{
@@ -12,7 +12,7 @@ use aya::{
 };
 
 use super::{
-    error::{Attempt as _, Error, OfFile as _},
+    error::{Attempt as _, Error},
     interfaces::Device,
     links::{self, Link, detach},
     programs::{Programs, TCX_EGRESS},
@@ -143,8 +143,7 @@ impl<'a> Wish<'a> {
         let mut refused = Vec::new();
         for &hook in self.candidates() {
             if let (Receive::Tcx, Some(cover)) = (hook, cover) {
-                fs::rename(&cover.path, pin).of_file(pin)?;
-                return Ok((Link { path: pin.to_owned(), ..cover.clone() }, self.reason(hook, &refused)));
+                return Ok((links::rename(cover.clone(), pin)?, self.reason(hook, &refused)));
             }
             match put(programs, device, hook) {
                 Ok(link) => {
@@ -255,14 +254,23 @@ pub fn remove_clsact(device: &str) -> Result<(), ProgramError> {
 /// Keeps the receive hook of a device judged while the program of `link` is replaced; tells the link that does.
 pub fn cover(programs: &mut Programs, device: &Device, link: &Link, pin: &Path) -> Result<Link, Error> {
     if link.is_tcx {
-        fs::rename(&link.path, pin).of_file(pin)?;
-        return Ok(Link { path: pin.to_owned(), ..link.clone() });
+        return links::rename(link.clone(), pin);
     }
     let what = || format!("attaching to the receive hook of {}", device.name);
     let cover = tcx(&mut programs.tcx_ingress, device, TcAttachType::Ingress).attempt(what)?;
     let cover = links::keep(cover, pin, device.ifindex)?;
     detach([link])?;
     Ok(cover)
+}
+
+/// Puts the program on a TCX hook, in front of all that are there.
+pub fn first(programs: &mut Programs, device: &Device, is_egress: bool, pin: &Path) -> Result<Link, Error> {
+    let link = match is_egress {
+        true => tcx(&mut programs.tcx_egress, device, TcAttachType::Egress),
+        false => tcx(&mut programs.tcx_ingress, device, TcAttachType::Ingress),
+    };
+    let link = link.attempt(|| format!("going first on {}", device.name))?;
+    links::keep(link, pin, device.ifindex)
 }
 
 fn occupied(device: &Device) -> Error {

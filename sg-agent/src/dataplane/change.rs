@@ -116,10 +116,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Descriptions change, and groups that nobody is bound to: nothing that the kernel is told.
+    /// Descriptions change, names of devices, and groups that nobody is bound to: nothing that the kernel is told.
     fn rename(&mut self, next: State) -> Result<(), Error> {
         let (before, policy) = (self.loaded.state.policy(), next.policy());
-        if before == policy {
+        let has_same_names = self.loaded.state.interfaces().keys().eq(next.interfaces().keys());
+        if before == policy && has_same_names {
             return Ok(());
         }
         if !inherit::same_file(before, policy) {

@@ -41,6 +41,11 @@ pub struct InterfaceStatus {
     pub rx_reason: String,
     /// Whether everything it receives and transmits is judged.
     pub enforced: bool,
+    /// Since when that is so: seconds since the epoch; 0 if it was never so.
+    pub since: u64,
+    /// The entry of the policy that it is bound by, where its own name is another: a pattern, or the name that it had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound_as: Option<String>,
     /// What the device is called since it was renamed; its programs are still on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now_called: Option<String>,
@@ -60,7 +65,10 @@ pub fn status(loaded: &Loaded, place: &Place) -> Result<Vec<InterfaceStatus>, Er
             let device = named.filter(|one| one.ifindex == bound.row.ifindex);
             let rx = device.and_then(|device| receive(&links, bound.slot, device));
             let tx = device.and_then(|device| transmit(&links, &hooks, bound.slot, device));
+            let hook = hooks.get(&bound.slot).filter(|hook| hook.ifindex == bound.row.ifindex);
+            let fault = hook.and_then(|hook| hook.fault.clone());
             let reason = match (rx, named) {
+                _ if fault.is_some() => fault.clone(),
                 (Some(_), _) => hooks.get(&bound.slot).map(|hook| hook.rx_reason.clone()),
                 (None, Some(_)) => Some("the device was made anew: apply the policy again".to_owned()),
                 (None, None) => None,
@@ -73,7 +81,9 @@ pub fn status(loaded: &Loaded, place: &Place) -> Result<Vec<InterfaceStatus>, Er
                 rx_hook: rx.map_or("none", Receive::name),
                 tx_hook: tx.map_or("none", Transmit::name),
                 rx_reason: reason.unwrap_or_default(),
-                enforced: rx.is_some() && tx.is_some(),
+                enforced: rx.is_some() && tx.is_some() && fault.is_none(),
+                since: hook.map_or(0, |hook| hook.since),
+                bound_as: Some(bound.spec.name.clone()).filter(|entry| entry != name),
                 now_called: renamed(named, bound.row.ifindex, &devices),
             }
         })
@@ -89,6 +99,8 @@ pub fn status(loaded: &Loaded, place: &Place) -> Result<Vec<InterfaceStatus>, Er
         tx_hook: "none",
         rx_reason: String::new(),
         enforced: false,
+        since: 0,
+        bound_as: None,
         now_called: None,
     }));
     all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -193,7 +205,7 @@ impl Writer {
     fn detach_stale(&mut self, devices: &[Device]) -> Result<usize, Error> {
         let bound = self.loaded.state.interfaces().values().map(|bound| bound.slot);
         let bound: BTreeSet<u32> = bound.chain(self.standing.spared()).collect();
-        let is_stale = |(slot, side): &&(u32, Side)| *side == Side::Cover || !bound.contains(slot);
+        let is_stale = |(slot, side): &&(u32, Side)| matches!(side, Side::Cover | Side::Front) || !bound.contains(slot);
         let stale: Vec<(u32, Side)> = self.book.links.keys().filter(is_stale).copied().collect();
         let mut removed = stale.len();
         self.book.detach(&stale)?;

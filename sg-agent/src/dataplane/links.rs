@@ -33,16 +33,19 @@ pub enum Side {
     Tx,
     /// Receive, while the program there is replaced.
     Cover,
+    /// Either, while ours is put in front of the others.
+    Front,
 }
 
 impl Side {
-    const ALL: [Self; 3] = [Self::Rx, Self::Tx, Self::Cover];
+    const ALL: [Self; 4] = [Self::Rx, Self::Tx, Self::Cover, Self::Front];
 
     fn name(self) -> &'static str {
         match self {
             Self::Rx => "rx",
             Self::Tx => "tx",
             Self::Cover => "cover",
+            Self::Front => "front",
         }
     }
 }
@@ -112,6 +115,12 @@ pub fn keep(link: FdLink, path: &Path, ifindex: u32) -> Result<Link, Error> {
     let about = about(&link, path)?;
     link.pin(path).attempt(|| format!("pinning link {}", path.display()))?;
     Ok(Link { ifindex, ..about })
+}
+
+/// Gives a link another pin.
+pub fn rename(link: Link, path: &Path) -> Result<Link, Error> {
+    fs::rename(&link.path, path).of_file(path)?;
+    Ok(Link { path: path.to_owned(), ..link })
 }
 
 /// The link at a pin; `None` if there is none.

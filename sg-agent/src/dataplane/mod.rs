@@ -16,6 +16,7 @@
 //! | [`bind`], [`interfaces`] | which device goes with which entry of the policy, in which slot |
 //! | [`hooks`], `site`, [`attach`], [`links`] | which programs are where, and putting them there |
 //! | [`reconcile`], `trial_devices` | follows devices that come and go, also while a change is on trial |
+//! | `verify`, `compare`, `pins`, `order` | notices what somebody else has changed, and repairs it |
 //! | [`preview`] | what a change would do |
 //! | [`kernel_log`] | the debugging log of the kernel side |
 //! | [`inherit`] | what a policy file takes over from what is in force |
@@ -27,6 +28,7 @@
 pub mod attach;
 pub mod bind;
 mod change;
+mod compare;
 pub mod clock;
 mod confirm;
 pub mod environment;
@@ -42,6 +44,8 @@ pub mod load;
 mod lock;
 mod maps;
 mod memory;
+mod order;
+mod pins;
 pub mod place;
 pub mod preview;
 mod programs;
@@ -51,6 +55,7 @@ pub mod store;
 pub mod trial;
 mod trial_devices;
 mod upgrade;
+mod verify;
 mod write;
 mod writer;
 

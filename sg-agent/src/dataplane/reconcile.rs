@@ -3,7 +3,10 @@
 //! A device gets its programs first and is bound then: programs that do not know a device let nothing pass on it, so from
 //! the moment they are on it until its policy is in force it is closed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     bind,
@@ -62,8 +65,17 @@ impl Writer {
     /// If the policy does not fit the devices, or the kernel refuses. What is not bound yet is closed then; the next call
     /// tries again.
     pub fn reconcile(&mut self) -> Result<Reconciled, Error> {
+        self.reconcile_without(&BTreeSet::new())
+    }
+
+    /// The same, knowing that the devices that had these indexes are `gone`: what has such an index now is another, even if
+    /// its name is that of the one before. (Without being told, the next [`Self::verify`] finds out.)
+    ///
+    /// # Errors
+    /// As [`Self::reconcile`].
+    pub fn reconcile_without(&mut self, gone: &BTreeSet<u32>) -> Result<Reconciled, Error> {
         let devices = interfaces::list()?;
-        self.reread_links(&devices)?;
+        self.reread_links(&devices, gone)?;
         self.follow_devices(&devices)
     }
 
@@ -124,13 +136,26 @@ impl Writer {
         Ok((added.len(), false))
     }
 
-    /// Looks again at the links whose devices are not among `devices`: what is gone has left a link to nothing.
-    pub(super) fn reread_links(&mut self, devices: &[Device]) -> Result<(), Error> {
-        let here: BTreeSet<u32> = devices.iter().map(|device| device.ifindex).collect();
-        let is_doubtful = |ifindex: u32| ifindex != 0 && !here.contains(&ifindex);
+    /// Looks again at the links whose devices are not among `devices`, have other names than they had, or are said to be
+    /// `gone`: what is gone has left a link to nothing.
+    pub(super) fn reread_links(&mut self, devices: &[Device], gone: &BTreeSet<u32>) -> Result<(), Error> {
+        let here: BTreeMap<u32, &str> =
+            devices.iter().map(|device| (device.ifindex, device.name.as_str())).collect();
+        let bound = self.loaded.state.interfaces().iter();
+        let names: BTreeMap<u32, &str> = bound.map(|(name, bound)| (bound.slot, name.as_str())).collect();
+        let is_as_before = |slot: u32, ifindex: u32| {
+            let name = here.get(&ifindex);
+            name.is_some() && name == names.get(&slot) && !gone.contains(&ifindex)
+        };
         let links = &mut self.book.links;
-        let doubtful: Vec<_> =
-            links.iter().filter(|(_, link)| is_doubtful(link.ifindex)).map(|(key, _)| *key).collect();
+        let doubtful: Vec<_> = links
+            .iter()
+            .filter(|((slot, _), link)| link.ifindex != 0 && !is_as_before(*slot, link.ifindex))
+            .map(|(key, _)| *key)
+            .collect();
+        if doubtful.is_empty() {
+            return Ok(());
+        }
         let paths = doubtful.iter().filter_map(|key| links.remove(key)).map(|link| link.path).collect();
         links.extend(links::read(paths)?);
         Ok(())

@@ -16,10 +16,12 @@ use super::{
     not_loaded,
     place::{Options, Place},
     read_state,
+    programs::Programs,
     site::{Book, OnFault},
     store::Store,
     trial::{self, Standing},
     upgrade,
+    verify::Progress,
     write::grace_period,
 };
 use crate::{
@@ -39,7 +41,10 @@ pub struct Writer {
     pub(super) standing: Standing,
     pub(super) origin: Origin,
     pub(super) on_fault: OnFault,
-    _lock: Lock,
+    pub(super) lock: Lock,
+    pub(super) progress: Progress,
+    /// The programs a second time; see `order`.
+    pub(super) spare: Option<Programs>,
 }
 
 /// What the tables were when they were opened.
@@ -94,8 +99,18 @@ impl Writer {
         };
         let directory = place.links();
         let book = Book { links: links::links(&directory)?, directory, hooks: store.hooks() };
-        let on_fault = OnFault::Refuse;
-        let mut writer = Self { loaded, place, store, book, standing, origin, on_fault, _lock: lock };
+        let mut writer = Self {
+            loaded,
+            place,
+            store,
+            book,
+            standing,
+            origin,
+            on_fault: OnFault::Refuse,
+            lock,
+            progress: Progress::default(),
+            spare: None,
+        };
         if writer.standing == Standing::Returned && origin == Origin::Known {
             writer.complete_return();
         }
