@@ -38,11 +38,12 @@ pub fn bindings<'a>(
     linked: &Linked,
 ) -> Vec<Binding<'a>> {
     let bound = by_site(state);
+    let entries = Entries::of(policy);
     let mut named: Vec<(&Device, &model::Interface)> = devices
         .iter()
         .filter_map(|device| {
             let had = || Some(*bound.get(&(*linked.here.get(&device.ifindex)?, device.ifindex))?);
-            Some((device, entry(policy, &device.name).or_else(|| kept(policy, had()?))?))
+            Some((device, entries.of_device(&device.name).or_else(|| entries.kept(had()?))?))
         })
         .collect();
     named.sort_by(|a, b| a.0.name.cmp(&b.0.name));
@@ -55,7 +56,7 @@ pub fn bindings<'a>(
     };
     let mut all: Vec<Binding> = named.into_iter().zip(slots).map(binding).collect();
     if !linked.away.is_empty() {
-        all.extend(away(policy, devices, state, linked));
+        all.extend(away(&entries, devices, state, linked));
         all.sort_by(|a, b| a.name.cmp(b.name));
     }
     all
@@ -67,27 +68,49 @@ fn by_site(state: &State) -> BTreeMap<(u32, u32), &Bound> {
     all.map(|bound| ((bound.slot, bound.row.ifindex), bound)).collect()
 }
 
-/// The entry that a device was bound by, as `policy` has it.
-fn kept<'a>(policy: &'a Policy, bound: &Bound) -> Option<&'a model::Interface> {
-    policy.interfaces.iter().find(|entry| entry.name == bound.spec.name)
+/// The entries of a policy, ready to be asked about many devices.
+struct Entries<'a> {
+    by_name: BTreeMap<&'a str, &'a model::Interface>,
+    patterns: Vec<&'a model::Interface>,
+}
+
+impl<'a> Entries<'a> {
+    fn of(policy: &'a Policy) -> Self {
+        // The first of a name counts.
+        let by_name = policy.interfaces.iter().rev().map(|entry| (entry.name.as_str(), entry)).collect();
+        let patterns = policy.interfaces.iter().filter(|entry| is_pattern(&entry.name)).collect();
+        Self { by_name, patterns }
+    }
+
+    /// The entry that speaks of the device named `name`: its own, else the first whose pattern it matches.
+    fn of_device(&self, name: &str) -> Option<&'a model::Interface> {
+        let by_pattern = || self.patterns.iter().copied().find(|entry| matches(&entry.name, name));
+        let own = self.by_name.get(name).copied();
+        own.or_else(|| if name == LOOPBACK { None } else { by_pattern() })
+    }
+
+    /// The entry that a device was bound by, as the policy has it now.
+    fn kept(&self, bound: &Bound) -> Option<&'a model::Interface> {
+        self.by_name.get(bound.spec.name.as_str()).copied()
+    }
 }
 
 fn away<'a>(
-    policy: &'a Policy,
+    entries: &Entries<'a>,
     devices: &'a [Device],
     state: &'a State,
     linked: &Linked,
-) -> impl Iterator<Item = Binding<'a>> {
+) -> Vec<Binding<'a>> {
     let is_taken = |name: &str, ifindex: u32| {
         devices.iter().any(|device| device.name == name || device.ifindex == ifindex)
     };
-    let away: Vec<_> =
-        state.interfaces().iter().filter(|(_, bound)| linked.away.contains(&bound.slot)).collect();
-    away.into_iter().filter_map(move |(name, bound)| {
-        let spec = entry(policy, name).or_else(|| kept(policy, bound))?;
+    let away = state.interfaces().iter().filter(|(_, bound)| linked.away.contains(&bound.slot));
+    let binding = |(name, bound): (&'a String, &Bound)| {
+        let spec = entries.of_device(name).or_else(|| entries.kept(bound))?;
         let (slot, ifindex) = (bound.slot, bound.row.ifindex);
         (!is_taken(name, ifindex)).then_some(Binding { name, ifindex, slot, spec })
-    })
+    };
+    away.filter_map(binding).collect()
 }
 
 fn slots<'a>(devices: impl Iterator<Item = &'a Device> + Clone, state: &State, linked: &Linked) -> Vec<u32> {
@@ -117,9 +140,7 @@ fn slots<'a>(devices: impl Iterator<Item = &'a Device> + Clone, state: &State, l
 
 /// The entry that speaks of the device named `name`: its own, else the first whose pattern it matches.
 pub fn entry<'a>(policy: &'a Policy, name: &str) -> Option<&'a model::Interface> {
-    let own = policy.interfaces.iter().find(|entry| entry.name == name);
-    let by_pattern = || policy.interfaces.iter().find(|entry| matches(&entry.name, name));
-    own.or_else(|| if name == LOOPBACK { None } else { by_pattern() })
+    Entries::of(policy).of_device(name)
 }
 
 /// Entries that name a device which is not there, as indexes into [`Policy::interfaces`].

@@ -126,7 +126,7 @@ fn a_device_renamed_to_what_nobody_speaks_of_stays_bound() {
     assert_eq!(scene.enforced(), ["wan0"]);
     assert!(!scene.goes_on("wan0", 1000) && scene.lets_in("wan0", 1001, 81, SYN));
     // Somebody who takes the name gets the entry too; both are bound.
-    scene.host.add_device("tap0");
+    scene.host.ip("link add tap0 type veth peer name other");
     scene.reconcile();
     assert_eq!(scene.enforced(), ["tap0", "wan0"]);
     // An entry that is gone binds nobody.

@@ -41,6 +41,7 @@ pub struct Scene {
     /// Before the agent: it unloads when it goes.
     writer: Option<Writer>,
     agent: Agent,
+    /// The host.
     pub host: Netns,
 }
 
