@@ -122,7 +122,7 @@ impl Writer {
         };
         let mut policy = Policy::clone(previous.policy());
         policy.interfaces.retain(|entry| !entry.attached);
-        inherit::inherit(&mut policy, self.loaded.state.policy(), &interfaces::list()?);
+        inherit::inherit(&mut policy, &self.loaded.state, &interfaces::list()?);
         let outcome = self.apply(&Arc::new(policy))?;
         self.store.forget_previous()?;
         Ok(outcome)

@@ -53,7 +53,7 @@ pub fn preview(options: &Options, policy: &Policy) -> Result<Preview, Error> {
     let nothing = State::new(policy.settings.limits);
     let state = loaded.as_ref().map_or(&nothing, |loaded| &loaded.state);
     let mut whole = Policy::clone(policy);
-    let forgotten = inherit::inherit(&mut whole, state.policy(), &devices);
+    let forgotten = inherit::inherit(&mut whole, state, &devices);
     inherit::check_in_use(&whole, state, &devices)?;
     let linked = if place.links().is_dir() {
         let links = links::links(&place.links())?;

@@ -6,12 +6,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use super::{
     bind,
     error::Error,
     hooks::linked,
+    inherit,
     interfaces::{self, Device},
     links,
     site::{OnFault, Site},
@@ -22,6 +24,10 @@ use crate::{
     compile::{Binding, State},
     policy::Policy,
 };
+
+/// How long a binding by `attach` waits for its device to be made anew. Then it is forgotten: names of devices that never
+/// come back must not add up.
+const LINGER: Duration = Duration::from_secs(600);
 
 /// What a look at the host has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,10 +94,11 @@ impl Writer {
             return self.follow_on_trial(devices);
         }
         self.forget_replaced(devices);
-        let policy = Arc::clone(self.loaded.state.policy());
+        let running = Arc::clone(self.loaded.state.policy());
+        let policy = self.without_absent(&running, devices);
         let before = self.names();
         let (added, is_same) = self.close_newcomers(&policy, devices)?;
-        if !is_same {
+        if !is_same || !Arc::ptr_eq(&policy, &running) {
             self.bring(&policy, devices, None)?;
             self.store.remove_others(self.loaded.state.generation());
         }
@@ -105,6 +112,27 @@ impl Writer {
         let released = names(&before, &after).into_iter().filter(is_released).collect();
         let generation = self.loaded.state.generation();
         Ok(Reconciled { generation, bound, released, hooks_changed, repairs: Vec::new() })
+    }
+
+    /// The policy without the bindings by `attach` whose devices have been gone for [`LINGER`].
+    fn without_absent(&mut self, policy: &Arc<Policy>, devices: &[Device]) -> Arc<Policy> {
+        let Self { loaded, absent, .. } = self;
+        let attached = policy.interfaces.iter().filter(|entry| entry.attached);
+        let gone: BTreeSet<&String> = attached
+            .map(|entry| &entry.name)
+            .filter(|name| !inherit::has_device(name, &loaded.state, devices))
+            .collect();
+        absent.retain(|name, _| gone.contains(name));
+        for name in gone {
+            absent.entry(name.clone()).or_insert_with(Instant::now);
+        }
+        let is_over = |name: &String| absent.get(name).is_some_and(|since| since.elapsed() >= LINGER);
+        if !absent.keys().any(is_over) {
+            return Arc::clone(policy);
+        }
+        let mut without = Policy::clone(policy);
+        without.interfaces.retain(|entry| !(entry.attached && is_over(&entry.name)));
+        Arc::new(without)
     }
 
     /// Interfaces in force, each with the index of its device.

@@ -1,6 +1,10 @@
 //! One change of policy, whole: from the lock to the last hook.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Loaded, environment,
@@ -43,6 +47,8 @@ pub struct Writer {
     pub(super) on_fault: OnFault,
     pub(super) lock: Lock,
     pub(super) progress: Progress,
+    /// Bindings by `attach` whose device is gone, and since when.
+    pub(super) absent: BTreeMap<String, Instant>,
     /// The programs a second time; see `order`.
     pub(super) spare: Option<Programs>,
 }
@@ -109,6 +115,7 @@ impl Writer {
             on_fault: OnFault::Refuse,
             lock,
             progress: Progress::default(),
+            absent: BTreeMap::new(),
             spare: None,
         };
         if writer.standing == Standing::Returned && origin == Origin::Known {
@@ -120,7 +127,7 @@ impl Writer {
     /// Brings the policy of a file into force, with the bindings that `attach` has made beside it; see
     /// [`Self::apply_for`].
     pub fn apply_file(&mut self, policy: &Arc<Policy>, within: Option<Duration>) -> Result<Outcome, Error> {
-        let running = self.loaded.state.policy();
+        let running = &self.loaded.state;
         let mut whole = Policy::clone(policy);
         let forgotten = inherit::inherit(&mut whole, running, &interfaces::list()?);
         Ok(Outcome { forgotten, ..self.apply_for(&Arc::new(whole), within)? })

@@ -2,6 +2,7 @@
 //! `Writer::reconcile` and `Writer::verify` follow.
 
 mod devices;
+mod kinds;
 mod repairs;
 mod storm;
 mod taps;
