@@ -30,7 +30,7 @@ fn make(host: &Netns) -> Vec<&'static str> {
     made
 }
 
-/// L10, L07, L11: each is enforced, by the best hook that it has, with frames of every size that it takes, and stays so
+/// L10, L07, L11, L17: each is enforced, by the best hook that it has, with frames of every size that it takes, and stays so
 /// when the size is changed.
 #[test]
 fn devices_of_every_kind_are_enforced_whatever_their_mtu() {
