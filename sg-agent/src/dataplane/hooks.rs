@@ -205,7 +205,11 @@ impl Writer {
     fn detach_stale(&mut self, devices: &[Device]) -> Result<usize, Error> {
         let bound = self.loaded.state.interfaces().values().map(|bound| bound.slot);
         let bound: BTreeSet<u32> = bound.chain(self.standing.spared()).collect();
-        let is_stale = |(slot, side): &&(u32, Side)| matches!(side, Side::Cover | Side::Front) || !bound.contains(slot);
+        let has_fault = |slot: &u32| self.book.hooks.get(slot).is_some_and(|hook| hook.fault.is_some());
+        let is_stale = |(slot, side): &&(u32, Side)| {
+            let is_over = *side == Side::Front || *side == Side::Cover && !has_fault(slot);
+            is_over || !bound.contains(slot)
+        };
         let stale: Vec<(u32, Side)> = self.book.links.keys().filter(is_stale).copied().collect();
         let mut removed = stale.len();
         self.book.detach(&stale)?;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    bind,
+    bind::{self, Linked},
     error::Error,
     hooks::linked,
     inherit,
@@ -150,18 +150,12 @@ impl Writer {
         if are_bound(&loaded.state, &bindings) {
             return Ok((0, true));
         }
-        let is_new = |binding: &&Binding| !linked.here.contains_key(&binding.ifindex);
-        let newcomers: Vec<Site> =
-            bindings.iter().filter(is_new).filter_map(|binding| site(binding, devices)).collect();
-        let indexes: Vec<u32> = newcomers.iter().map(|site| site.device.ifindex).collect();
-        // What a predecessor with the same index may have left.
-        loaded.kernel.forget_devices(&indexes)?;
-        let mut added = Vec::new();
-        book.attach(&mut loaded.kernel.programs, &newcomers, OnFault::Report, &mut added)?;
+        let newcomers = newcomers(&bindings, devices, &linked);
+        let added = book.close(&mut loaded.kernel, &newcomers, OnFault::Report)?.len();
         if !newcomers.is_empty() {
             store.save_hooks(&book.hooks)?;
         }
-        Ok((added.len(), false))
+        Ok((added, false))
     }
 
     /// Looks again at the links whose devices are not among `devices`, have other names than they had, or are said to be
@@ -206,6 +200,12 @@ impl Writer {
             .collect();
         replaced.iter().for_each(|name| self.loaded.state.forget(name));
     }
+}
+
+/// The devices that are to be bound and have no program of ours.
+pub(super) fn newcomers<'a>(bindings: &[Binding<'a>], devices: &'a [Device], linked: &Linked) -> Vec<Site<'a>> {
+    let is_new = |binding: &&Binding| !linked.here.contains_key(&binding.ifindex);
+    bindings.iter().filter(is_new).filter_map(|binding| site(binding, devices)).collect()
 }
 
 fn site<'a>(binding: &Binding<'a>, devices: &'a [Device]) -> Option<Site<'a>> {

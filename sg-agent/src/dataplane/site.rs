@@ -10,6 +10,7 @@ use super::{
     attach::{self, Receive, Transmit, Wish},
     error::Error,
     interfaces::Device,
+    kernel::Kernel,
     links::{self, Links, Side},
     programs::Programs,
     store::{Hook, Hooks},
@@ -72,6 +73,9 @@ impl Book {
         for site in sites {
             let on_fault = if self.has_fault(site) { OnFault::Report } else { on_fault };
             let received = self.attach_receive(programs, site, added);
+            if received.is_err() && on_fault == OnFault::Report {
+                self.stand_in(programs, site);
+            }
             let transmitted = match (&received, on_fault) {
                 (Err(_), OnFault::Refuse) => return received,
                 _ => self.attach_transmit(programs, site, added),
@@ -82,6 +86,27 @@ impl Book {
             }
         }
         Ok(())
+    }
+
+    /// Puts programs on devices that are not bound yet, which closes them: the programs do not know them, and let nothing
+    /// pass. On an error those that it put on are off again.
+    pub fn close(
+        &mut self,
+        kernel: &mut Kernel,
+        newcomers: &[Site],
+        on_fault: OnFault,
+    ) -> Result<Vec<(u32, Side)>, Error> {
+        let indexes: Vec<u32> = newcomers.iter().map(|site| site.device.ifindex).collect();
+        // What a predecessor with the same index may have left.
+        kernel.forget_devices(&indexes)?;
+        let mut added = Vec::new();
+        match self.attach(&mut kernel.programs, newcomers, on_fault, &mut added) {
+            Ok(()) => Ok(added),
+            Err(error) => {
+                self.detach(&added)?;
+                Err(error)
+            }
+        }
     }
 
     /// Whether it is known that the device cannot be enforced.
@@ -140,6 +165,19 @@ impl Book {
         let (wanted, role) = (wish.hook, Some(wish.role));
         *hook = Hook { ifindex: device.ifindex, wanted, role, rx_reason, has_clsact, ..hook.clone() };
         Ok(())
+    }
+
+    /// Puts a program on TCX while another has the XDP hook where ours belongs: what that one lets pass is judged.
+    fn stand_in(&mut self, programs: &mut Programs, site: &Site) {
+        let Site { slot, device, .. } = *site;
+        let key = (slot, Side::Cover);
+        if device.xdp.is_none() || self.links.contains_key(&key) {
+            return;
+        }
+        match attach::first(programs, device, false, &links::pin(&self.directory, slot, Side::Cover)) {
+            Ok(link) => drop(self.links.insert(key, link)),
+            Err(error) => log::error!("{}: nothing stands in on receive: {}", device.name, chain(&error)),
+        }
     }
 
     /// Puts a program on the transmit hook, unless one is there.

@@ -1,6 +1,6 @@
 //! What somebody else takes away, puts in front or writes over.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Instant};
 
 use aya::{
     maps::{Array, Map, MapData},
@@ -91,8 +91,15 @@ fn a_foreign_xdp_program_stands_in_nobody_elses_way() {
     let tap1 = status.iter().find(|one| one.name == "tap1").expect("tap1");
     assert!(tap1.rx_reason.contains("XDP program"), "{tap1:?}");
     assert!(tap1.since > 0);
-    // What it is to transmit is judged, and a policy comes into force all the same.
+    // What the other program lets pass is judged, and what the device is to transmit, and a policy comes into force all the same.
     assert!(!scene.lets_in("tap1", 1000, 81, SYN));
+    let before = sent(&mut scene, "tap1");
+    let guest = Tap::open(&scene.host, "tap1x");
+    guest.send(&segment([10, 0, 0, 5], [192, 0, 2, 1], 1000, 80, SYN, mark()));
+    let deadline = Instant::now() + ARRIVES;
+    while sent(&mut scene, "tap1") == before {
+        assert!(Instant::now() < deadline, "what the guest sends is judged by nobody");
+    }
     scene.apply(&crate::parse(&policy.replace("ports: 80", "ports: 81")));
     assert!(scene.lets_in("tap1", 1000, 81, SYN) && scene.lets_in("tap2", 1000, 81, SYN));
     assert_eq!(scene.enforced(), ["tap0", "tap2"]);
@@ -100,6 +107,14 @@ fn a_foreign_xdp_program_stands_in_nobody_elses_way() {
     assert_eq!(scene.reconcile().hooks_changed, 1);
     assert_eq!(scene.enforced(), ["tap0", "tap1", "tap2"]);
     scene.is_settled();
+}
+
+/// Packets of the guest behind a device that were judged.
+fn sent(scene: &mut Scene, device: &str) -> u64 {
+    let slot = slots(scene, device);
+    let stats = scene.write(|writer| writer.loaded.kernel.interface_stats(slot)).expect("the counters");
+    let sent = &stats.0[sg_common::addr::EGRESS];
+    sent.allowed + sent.dropped.iter().sum::<u64>()
 }
 
 /// H13: a program in front of ours that lets everything pass lets nothing pass for longer than a look.
