@@ -2,9 +2,7 @@
 
 use std::{fs, io, mem, path::Path};
 
-use aya::programs::{
-    LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode, tc::TcAttachOptions,
-};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode, tc::TcAttachOptions};
 use aya_obj::{
     generated::{bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type},
     programs::XdpAttachType,
@@ -69,7 +67,9 @@ impl Foreign {
 
 /// Loads `r0 = answer; exit`, and opens it by a pin, which is gone afterwards.
 fn pinned<T>(kind: bpf_prog_type, answer: i32, open: impl FnOnce(&Path) -> T) -> T {
-    let pin = Path::new("/sys/fs/bpf").join(format!("sgt-{}-{:?}", std::process::id(), std::thread::current().id()).replace(['(', ')'], ""));
+    let pin = Path::new("/sys/fs/bpf").join(
+        format!("sgt-{}-{:?}", std::process::id(), std::thread::current().id()).replace(['(', ')'], ""),
+    );
     let file = load(kind, answer).expect("loading a program (needs root)");
     let path = std::ffi::CString::new(pin.as_os_str().as_encoded_bytes()).expect("a path");
     // SAFETY: all zeros is an empty attribute.
@@ -89,7 +89,8 @@ fn load(kind: bpf_prog_type, answer: i32) -> io::Result<i32> {
     const MOVE: u8 = 0xb7;
     /// `BPF_JMP | BPF_EXIT`
     const EXIT: u8 = 0x95;
-    let instruction = |code, imm| bpf_insn { code, _bitfield_align_1: [], _bitfield_1: Default::default(), off: 0, imm };
+    let instruction =
+        |code, imm| bpf_insn { code, _bitfield_align_1: [], _bitfield_1: Default::default(), off: 0, imm };
     let program = [instruction(MOVE, answer), instruction(EXIT, 0)];
     let licence = c"GPL";
     // SAFETY: all zeros is an empty attribute.

@@ -51,8 +51,7 @@ impl Devices {
     /// If the socket cannot be read. Where messages were lost the devices are listed instead; that is no error.
     pub async fn changed(&mut self) -> Result<BTreeSet<u32>, Error> {
         loop {
-            let mut ready =
-                self.socket.readable().await.map_err(|source| interfaces::watching(source))?;
+            let mut ready = self.socket.readable().await.map_err(|source| interfaces::watching(source))?;
             let mut news = Told::default();
             for _ in 0..BATCH {
                 match interfaces::receive(self.socket.get_ref()) {

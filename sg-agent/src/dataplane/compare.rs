@@ -51,9 +51,8 @@ impl Kernel {
 
     /// Removes who is a member in `generation` and should be in no group; tells how many.
     pub(super) fn remove_strangers(&mut self, members: &Members, generation: u32) -> Result<usize, Error> {
-        let is_stranger = |(key, one): &(MemberKey, Membership)| {
-            members.set_of(key) == 0 && one.at(generation) != 0
-        };
+        let is_stranger =
+            |(key, one): &(MemberKey, Membership)| members.set_of(key) == 0 && one.at(generation) != 0;
         let strangers: Vec<_> = self.all_members()?.into_iter().filter(is_stranger).collect();
         for (key, _) in &strangers {
             self.remove_member(key)?;

@@ -28,8 +28,8 @@
 pub mod attach;
 pub mod bind;
 mod change;
-mod compare;
 pub mod clock;
+mod compare;
 mod confirm;
 pub mod environment;
 pub mod error;

@@ -32,7 +32,10 @@ impl Writer {
         let link = links::rename(link, &overtaken.path)?;
         self.book.links.insert(key, link);
         let side = if is_egress { "transmit" } else { "receive" };
-        Ok(format!("{}: another program had gone before ours on the {side} hook: ours is first again", device.name))
+        Ok(format!(
+            "{}: another program had gone before ours on the {side} hook: ours is first again",
+            device.name
+        ))
     }
 
     /// The programs once more, loaded for the tables in use.

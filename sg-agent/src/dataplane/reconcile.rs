@@ -143,7 +143,11 @@ impl Writer {
 
     /// Puts programs on the devices that are to be bound and have none, which closes them. Tells how many, and whether
     /// everything is bound as it should be.
-    pub(super) fn close_newcomers(&mut self, policy: &Policy, devices: &[Device]) -> Result<(usize, bool), Error> {
+    pub(super) fn close_newcomers(
+        &mut self,
+        policy: &Policy,
+        devices: &[Device],
+    ) -> Result<(usize, bool), Error> {
         let Self { loaded, book, store, .. } = self;
         let linked = linked(&book.links, devices);
         let bindings = bind::bindings(policy, devices, &loaded.state, &linked);
@@ -190,7 +194,11 @@ impl Writer {
         let mut dead: BTreeSet<u32> = BTreeSet::new();
         let mut alive: BTreeSet<u32> = BTreeSet::new();
         for ((slot, _), link) in &self.book.links {
-            if link.ifindex == 0 { dead.insert(*slot) } else { alive.insert(*slot) };
+            if link.ifindex == 0 {
+                dead.insert(*slot)
+            } else {
+                alive.insert(*slot)
+            };
         }
         let is_replaced = |slot: u32| dead.contains(&slot) && !alive.contains(&slot);
         let all = self.loaded.state.interfaces().iter();
@@ -203,7 +211,11 @@ impl Writer {
 }
 
 /// The devices that are to be bound and have no program of ours.
-pub(super) fn newcomers<'a>(bindings: &[Binding<'a>], devices: &'a [Device], linked: &Linked) -> Vec<Site<'a>> {
+pub(super) fn newcomers<'a>(
+    bindings: &[Binding<'a>],
+    devices: &'a [Device],
+    linked: &Linked,
+) -> Vec<Site<'a>> {
     let is_new = |binding: &&Binding| !linked.here.contains_key(&binding.ifindex);
     bindings.iter().filter(is_new).filter_map(|binding| site(binding, devices)).collect()
 }

@@ -27,8 +27,7 @@ impl Writer {
 
     /// Puts the devices that were made anew in the place of those before, and closes what nothing else binds yet.
     pub(super) fn follow_on_trial(&mut self, devices: &[Device]) -> Result<Reconciled, Error> {
-        let mut done =
-            Reconciled { generation: self.loaded.state.generation(), ..Reconciled::default() };
+        let mut done = Reconciled { generation: self.loaded.state.generation(), ..Reconciled::default() };
         for device in devices {
             let Some(bound) = self.loaded.state.interfaces().get(&device.name).cloned() else { continue };
             if bound.row.ifindex == device.ifindex || self.is_alive(&bound, devices) {

@@ -107,7 +107,9 @@ impl Writer {
             let Some(before) = self.book.links.remove(key) else { continue };
             let mut now: Links = links::read(vec![before.path.clone()])?;
             // A device of that index in another network namespace: none here has it.
-            now.values_mut().filter(|link| link.ifindex == before.ifindex).for_each(|link| link.ifindex = AWAY);
+            now.values_mut()
+                .filter(|link| link.ifindex == before.ifindex)
+                .for_each(|link| link.ifindex = AWAY);
             if !now.values().any(|link| link.ifindex == AWAY) {
                 repairs.push(detached(&before, devices));
             }
@@ -201,7 +203,8 @@ impl Writer {
         for (key, set) in &wrong {
             kernel.set_member(key, Membership { since: generation, now: *set, before: *set })?;
         }
-        let strangers = if members.len() <= MEMBERS { kernel.remove_strangers(members, generation)? } else { 0 };
+        let strangers =
+            if members.len() <= MEMBERS { kernel.remove_strangers(members, generation)? } else { 0 };
         let count = wrong.len() + strangers;
         Ok((count > 0).then(|| format!("{count} members of groups had been changed: written again")))
     }

@@ -92,7 +92,10 @@ fn a_device_that_is_renamed_keeps_its_connections() {
     scene.host.ip("link set tap0 name tap9");
     assert!(scene.goes_on("tap9", 1000));
     let done = scene.reconcile();
-    assert_eq!((done.bound, done.released, done.hooks_changed), (vec!["tap9".to_owned()], vec!["tap0".to_owned()], 0));
+    assert_eq!(
+        (done.bound, done.released, done.hooks_changed),
+        (vec!["tap9".to_owned()], vec!["tap0".to_owned()], 0)
+    );
     assert_eq!(scene.enforced(), ["tap1", "tap9"]);
     assert!(scene.goes_on("tap9", 1000));
     scene.is_settled();
@@ -153,7 +156,9 @@ fn a_device_moved_to_another_namespace_and_back_stays_filtered() {
     assert!(scene.goes_on("tap0", 1000) && !scene.lets_in("tap0", 1001, 81, SYN));
     // One that takes its name meanwhile is another.
     scene.host.ip(&format!("link set tap0 netns {}", away.path().display()));
-    scene.host.ip("link add tap0 arp off type veth peer name other\n link set other arp off up\n link set tap0 up");
+    scene
+        .host
+        .ip("link add tap0 arp off type veth peer name other\n link set other arp off up\n link set tap0 up");
     scene.reconcile();
     assert!(!scene.goes_on("tap0", 1000) && scene.lets_in("tap0", 1001, 80, SYN));
     scene.is_settled();

@@ -51,7 +51,12 @@ fn devices_of_every_kind_are_enforced_whatever_their_mtu() {
             scene.apply(&parse(&POLICY.replace("guest", role)));
             assert_eq!(scene.enforced(), names, "{role}, MTU {mtu}: {:?}", scene.status());
             scene.is_settled();
-            seen.extend(scene.status().into_iter().map(|one| (kinds[usize::from(one.name.as_bytes()[3] - b'0')], one.rx_hook)));
+            seen.extend(
+                scene
+                    .status()
+                    .into_iter()
+                    .map(|one| (kinds[usize::from(one.name.as_bytes()[3] - b'0')], one.rx_hook)),
+            );
             scene.apply(&parse(&POLICY.replace("tap?", "nothing")));
         }
     }
@@ -61,7 +66,8 @@ fn devices_of_every_kind_are_enforced_whatever_their_mtu() {
 /// L08: what may be raised while a program is on the device, and what the kernel refuses by itself.
 #[test]
 fn frames_may_grow_under_a_program() {
-    let mut scene = Scene::new(&POLICY.replace("groups: [web]", "groups: [web], rx_hook: xdp-native"), &["tap0"]);
+    let mut scene =
+        Scene::new(&POLICY.replace("groups: [web]", "groups: [web], rx_hook: xdp-native"), &["tap0"]);
     scene.host.ip("link set tap0 mtu 9000\n link set tap0x mtu 9000");
     scene.is_settled();
     assert_eq!(scene.enforced(), ["tap0"]);

@@ -166,7 +166,8 @@ impl Scene {
 /// A TCP segment that carries `mark`.
 pub fn segment(from: [u8; 4], to: [u8; 4], source: u16, port: u16, flags: u8, mark: [u8; 8]) -> Vec<u8> {
     let transport = Transport::tcp(source, port, flags).payload(&mark);
-    Ethernet::new(Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2])).ip(&Ip::new(from.into(), to.into()), &transport)
+    Ethernet::new(Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]))
+        .ip(&Ip::new(from.into(), to.into()), &transport)
 }
 
 /// A policy file's text.

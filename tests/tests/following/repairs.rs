@@ -67,7 +67,8 @@ fn pins_and_files_that_are_removed_are_made_again() {
     // The tables are the same.
     assert!(scene.goes_on("tap0", 1000) && !scene.lets_in("tap0", 1001, 81, SYN));
     scene.is_settled();
-    fs::remove_file(scene.pins().join("links").join(format!("{}-tx", slots(&scene, "tap0")))).expect("a link's pin");
+    fs::remove_file(scene.pins().join("links").join(format!("{}-tx", slots(&scene, "tap0"))))
+        .expect("a link's pin");
     fs::remove_file(scene.pins().join("MEMBERS")).expect("a table's pin");
     assert_eq!(scene.verify().repairs.len(), 2);
     assert!(scene.pins().join("MEMBERS").exists());
@@ -146,7 +147,13 @@ fn a_foreign_tcx_program_does_not_stay_in_front() {
 /// H13: the same for what a guest sends.
 #[test]
 fn a_foreign_tcx_program_lets_nothing_out_for_long() {
-    let mut scene = Scene::on(quiet_host(), &POLICY.replace("direction: ingress", "direction: egress").replace("rules:", "default_policy: {egress: deny}, rules:").replace("tap?", "port?"));
+    let mut scene = Scene::on(
+        quiet_host(),
+        &POLICY
+            .replace("direction: ingress", "direction: egress")
+            .replace("rules:", "default_policy: {egress: deny}, rules:")
+            .replace("tap?", "port?"),
+    );
     let kind = Kind { link: Link::Veth, rx_hook: "tcx", role: Role::Guest };
     let _port = sg_tests::port::Port::new(&scene.host, 0, kind, 1500, Default::default());
     scene.reconcile();
@@ -157,7 +164,8 @@ fn a_foreign_tcx_program_lets_nothing_out_for_long() {
         far.receive(mark, if port == 80 { ARRIVES } else { IS_LOST }).is_some()
     };
     assert!(gets_out(80) && !gets_out(81));
-    let _foreign = Foreign::on_tcx(&scene.host, "port0", TcAttachType::Ingress, Says::Pass, LinkOrder::first());
+    let _foreign =
+        Foreign::on_tcx(&scene.host, "port0", TcAttachType::Ingress, Says::Pass, LinkOrder::first());
     assert!(gets_out(81), "the program in front bypasses ours");
     scene.verify();
     assert!(gets_out(80) && !gets_out(81));
@@ -166,7 +174,9 @@ fn a_foreign_tcx_program_lets_nothing_out_for_long() {
 /// H14: entries of the tables that somebody has written over.
 #[test]
 fn tables_that_were_written_over_are_written_again() {
-    let policy = POLICY.replace("ports: 80", "ports: 80, remote: 'group:web'").replace("  web: {", "  web: {members: [192.0.2.1], ");
+    let policy = POLICY
+        .replace("ports: 80", "ports: 80, remote: 'group:web'")
+        .replace("  web: {", "  web: {members: [192.0.2.1], ");
     let mut scene = Scene::new(&policy, &["tap0"]);
     scene.open_connection("tap0", 1000);
     let array = |name: &str| MapData::from_pin(scene.pins().join(name)).expect("a table");

@@ -22,8 +22,10 @@ const LIMIT: Duration = Duration::from_secs(120);
 fn policy() -> String {
     let rule = "{direction: ingress, protocol: tcp, ports: 81}";
     let odd = ["1", "3", "5", "7", "9"];
-    let entries: String =
-        odd.iter().map(|digit| format!("  - {{name: 'tap???{digit}', role: guest, groups: [odd]}}\n")).collect();
+    let entries: String = odd
+        .iter()
+        .map(|digit| format!("  - {{name: 'tap???{digit}', role: guest, groups: [odd]}}\n"))
+        .collect();
     let all = "  - {name: 'tap*', role: guest, groups: [web]}\n";
     let groups = format!("security_groups:\n  odd: {{rules: [{rule}]}}\n");
     POLICY
@@ -91,7 +93,10 @@ fn a_thousand_taps_are_attached_and_each_is_its_own() {
     assert_eq!(scene.reconcile().bound, [name(TAPS)]);
     let one = begin.elapsed();
 
-    batch(&scene.host, (0..TAPS).filter(|number| number % 10 > 0).map(|number| format!("link del {}\n", name(number))));
+    batch(
+        &scene.host,
+        (0..TAPS).filter(|number| number % 10 > 0).map(|number| format!("link del {}\n", name(number))),
+    );
     let begin = Instant::now();
     assert_eq!(scene.reconcile().released.len(), TAPS / 10 * 9);
     let gone = begin.elapsed();
@@ -119,7 +124,9 @@ fn taps_attached_one_by_one_take_little_each() {
         entry.attached = true;
         policy.interfaces.push(entry);
         let policy = std::sync::Arc::new(policy);
-        scene.write(|writer| writer.apply(&policy).map_err(crate::text)).unwrap_or_else(|error| panic!("{error}"));
+        scene
+            .write(|writer| writer.apply(&policy).map_err(crate::text))
+            .unwrap_or_else(|error| panic!("{error}"));
     }
     let total = begin.elapsed();
     eprintln!("{SOME} in all, half of them one by one: {:?} each", total / (SOME as u32 / 2));
