@@ -38,7 +38,7 @@ impl Devices {
             reason = "what takes its place is unsafe, for types whose descriptor may change: an `OwnedFd` is none"
         )]
         let socket = AsyncFd::with_interest(interfaces::subscribe()?, Interest::READABLE)
-            .map_err(|source| interfaces::watching(source))?;
+            .map_err(interfaces::watching)?;
         Ok(Self { socket, known: known()? })
     }
 
@@ -51,7 +51,7 @@ impl Devices {
     /// If the socket cannot be read. Where messages were lost the devices are listed instead; that is no error.
     pub async fn changed(&mut self) -> Result<BTreeSet<u32>, Error> {
         loop {
-            let mut ready = self.socket.readable().await.map_err(|source| interfaces::watching(source))?;
+            let mut ready = self.socket.readable().await.map_err(interfaces::watching)?;
             let mut news = Told::default();
             for _ in 0..BATCH {
                 match interfaces::receive(self.socket.get_ref()) {
