@@ -6,5 +6,6 @@ pub mod compile;
 pub mod dataplane;
 pub mod explain;
 pub mod import;
+pub mod metrics;
 pub mod observe;
 pub mod policy;
