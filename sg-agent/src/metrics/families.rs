@@ -18,7 +18,10 @@ use super::{
     DaemonFacts, InForce, Reloads, Snapshot,
     snapshot::{Fill, Interface, Rule, Use},
 };
-use crate::policy::model::{Action, Direction};
+use crate::{
+    dataplane::hooks::InterfaceStatus,
+    policy::model::{Action, Direction},
+};
 
 const DIRECTIONS: [(&str, usize); 2] = [("ingress", INGRESS), ("egress", EGRESS)];
 const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
@@ -143,17 +146,23 @@ fn policy(page: &mut Page<'_>, in_force: &InForce) -> fmt::Result {
 }
 
 fn interfaces(page: &mut Page<'_>, interfaces: &[Interface]) -> fmt::Result {
-    page.gauges(
-        "interface_enforced",
-        "Whether everything that the interface receives and transmits is judged",
-        |samples| {
-            interfaces.iter().try_for_each(|Interface { status, .. }| {
-                let labels =
-                    [("interface", &*status.name), ("rx_hook", status.rx_hook), ("tx_hook", status.tx_hook)];
-                samples.gauge(&labels, f64::from(status.enforced))
-            })
-        },
-    )
+    let (here, absent): (Vec<_>, Vec<_>) =
+        interfaces.iter().map(|interface| &interface.status).partition(|status| is_here(status));
+    let help = "Whether everything that the interface receives and transmits is judged";
+    page.gauges("interface_enforced", help, |samples| {
+        here.iter().try_for_each(|status| {
+            let labels =
+                [("interface", &*status.name), ("rx_hook", status.rx_hook), ("tx_hook", status.tx_hook)];
+            samples.gauge(&labels, f64::from(status.enforced))
+        })
+    })?;
+    let help = "Interfaces that the policy names and the host does not have";
+    page.gauge("interfaces_absent", help, absent.len() as f64)
+}
+
+/// Whether there is a device, under whatever name.
+fn is_here(status: &InterfaceStatus) -> bool {
+    status.ifindex != 0 || status.now_called.is_some()
 }
 
 fn traffic(page: &mut Page<'_>, in_force: &InForce) -> fmt::Result {

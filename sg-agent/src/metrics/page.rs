@@ -80,10 +80,12 @@ mod tests {
         let held = TableUse { connections: 6, fragments: 1, ..TableUse::default() };
         let tap0 = Interface { status: status("tap0", true), bound: Some(Use { stats, held }) };
         let tap1 = Interface { status: status("tap1", false), bound: None };
+        let absent = InterfaceStatus { ifindex: 0, ..status("tap2", false) };
+        let tap2 = Interface { status: absent, bound: None };
         let in_force = InForce {
             generation: 12,
             since: Some(at(1000)),
-            interfaces: vec![tap0, tap1],
+            interfaces: vec![tap0, tap1, tap2],
             unknown,
             rules: vec![rule()],
             rules_left_out: 2,
@@ -130,6 +132,8 @@ mod tests {
     #[test]
     fn an_interface_that_is_not_bound_has_a_state_and_no_counters() {
         let page = text(snapshot()).unwrap();
+        assert!(!page.contains("tap2"), "a machine that is off is no fault");
+        assert_eq!(samples(&page, "sg_interfaces_absent"), ["sg_interfaces_absent 1.0"]);
         let told = page.lines().filter(|line| line.contains("tap1")).collect::<Vec<_>>();
         assert_eq!(told, [r#"sg_interface_enforced{interface="tap1",rx_hook="none",tx_hook="none"} 0.0"#]);
     }
