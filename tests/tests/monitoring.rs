@@ -80,7 +80,10 @@ impl Scene {
             Cable::new("client", "up0").address("203.0.113.7/24"),
         ]);
         let agent = Agent::new(&net.host);
-        agent.apply(POLICY);
+        let policy = agent.write("policy.yaml", POLICY);
+        // tap9 is a guest that is switched off.
+        let applied = agent.run(&["apply", "--allow-missing", &policy.to_string_lossy()]);
+        assert_eq!(applied.status, 0, "{}", applied.stderr);
         let address = serve(&net.host, &agent);
         Self { net, agent, address }
     }
