@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod compile;
+pub mod daemon;
 pub mod dataplane;
 pub mod explain;
 pub mod import;
