@@ -7,5 +7,6 @@ pub mod daemon;
 pub mod dataplane;
 pub mod explain;
 pub mod import;
+pub mod metrics;
 pub mod observe;
 pub mod policy;

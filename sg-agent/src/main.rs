@@ -1,4 +1,5 @@
 //! The `sg-agent` command.
+#![forbid(unsafe_code)]
 
 use std::{io::Write as _, process::ExitCode};
 
