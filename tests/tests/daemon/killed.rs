@@ -4,12 +4,16 @@ use std::{collections::BTreeMap, fs, process::Command, time::Duration};
 
 use nix::sys::signal::Signal;
 use sg_tests::{
-    daemon::{Daemon, state, write_config},
+    daemon::{Daemon, keep_dir, state, write_config},
     progrun::pins,
     traffic::PATIENT,
 };
 
-use super::{Scene, live::{self, Live}, policy};
+use super::{
+    Scene,
+    live::{self, Live},
+    policy,
+};
 
 /// What the agent alone writes in the kernel, and what it remembers beside it.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +29,8 @@ impl Tables {
         let names = ["CONTROL", "SETTINGS", "DIRECTORY", "IFINDEX_HIGH", "MEMBERS"];
         let dump = |name| {
             let path = pins(&scene.net.host).join(name);
-            let output = Command::new("bpftool").args(["map", "dump", "pinned"]).arg(path).output().expect("bpftool");
+            let output =
+                Command::new("bpftool").args(["map", "dump", "pinned"]).arg(path).output().expect("bpftool");
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             (name, String::from_utf8_lossy(&output.stdout).into_owned())
         };
@@ -33,7 +38,10 @@ impl Tables {
         let is_file = |path: &std::path::PathBuf| path.extension().is_some_and(|kind| kind == "json");
         let files = entries.map(|entry| entry.path()).filter(is_file);
         let read = |path: std::path::PathBuf| {
-            (path.file_name().expect("a name").to_string_lossy().into_owned(), fs::read(&path).unwrap_or_default())
+            (
+                path.file_name().expect("a name").to_string_lossy().into_owned(),
+                fs::read(&path).unwrap_or_default(),
+            )
         };
         Self { maps: names.map(dump).into(), files: files.map(read).collect() }
     }
@@ -46,7 +54,11 @@ fn counts() -> [usize; 3] {
         let all: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let is_ours = |one: &&serde_json::Value| {
             let name = one["name"].as_str().unwrap_or_default();
-            kind == "link" || name.starts_with("sg_") || name.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_' || letter.is_ascii_digit())
+            kind == "link"
+                || name.starts_with("sg_")
+                || name
+                    .chars()
+                    .all(|letter| letter.is_ascii_uppercase() || letter == '_' || letter.is_ascii_digit())
         };
         all.as_array().map_or(0, |all| all.iter().filter(is_ours).count())
     })
@@ -89,6 +101,22 @@ fn an_old_allow_is_gone_at_once() {
     scene.expect("web", [false, true]);
 }
 
+/// H05: a change that nobody had the time to write down, and that is taken back while nobody runs, is taken back.
+#[test]
+fn a_change_that_was_not_written_down_is_no_secret() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    let memory = keep_dir(&scene.agent).join(format!("netns-{}/policy.json", scene.net.host.inode()));
+    let remembered = daemon.wait("its memory", |_| fs::read(&memory).ok());
+    write_config(&scene.agent, &policy("81"));
+    daemon.until("READY=1");
+    daemon.kill();
+    fs::write(&memory, remembered).expect("the memory");
+    write_config(&scene.agent, &policy("80"));
+    let _daemon = Daemon::start(&scene.agent);
+    scene.expect("web", [true, false]);
+}
+
 /// H03: killed anywhere in a change, the old policy or the new one is in force, whole; nothing is left over.
 #[test]
 fn killed_anywhere_in_a_change() {
@@ -122,7 +150,8 @@ fn assert_whole(scene: &Scene) {
         );
         scene.agent.explain(&question).verdict
     };
-    let verdicts = [("tcp", 80), ("udp", 80), ("tcp", 81), ("udp", 81)].map(|(protocol, port)| explain(protocol, port));
+    let verdicts =
+        [("tcp", 80), ("udp", 80), ("tcp", 81), ("udp", 81)].map(|(protocol, port)| explain(protocol, port));
     let is_whole = [["allow", "allow", "deny", "deny"], ["deny", "deny", "allow", "allow"]];
     assert!(is_whole.iter().any(|whole| verdicts == *whole), "{verdicts:?}");
 }
