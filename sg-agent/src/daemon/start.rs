@@ -87,18 +87,21 @@ fn bring_up(options: &Options, config: &Path, keep: &Path) -> anyhow::Result<(Ow
 impl Start<'_> {
     /// Tries what there is, best first. Beside what is in force then: why it is not what the file says, if it is not.
     fn first_that_works(&self, is_unchanged: bool) -> anyhow::Result<(Writer, Option<String>)> {
-        let mut failure = self.read.policy.as_ref().err().cloned();
+        let mut failure = self.read.policy.as_ref().err().map(|faults| anyhow!("{faults}"));
         for origin in origins(self.is_loaded, self.memory.is_some(), self.read.policy.is_ok(), is_unchanged) {
             match self.bring(origin) {
-                Ok(writer) => return Ok((writer, failure.filter(|_| origin != Origin::File))),
+                Ok(writer) => {
+                    let failure = failure.filter(|_| origin != Origin::File);
+                    return Ok((writer, failure.map(|error| format!("{error:#}"))));
+                }
                 Err(error) => {
                     log::error!("{}: {error:#}", origin.name());
-                    failure.get_or_insert_with(|| format!("{error:#}"));
+                    failure.get_or_insert(error);
                 }
             }
         }
-        let why = failure.unwrap_or_default();
-        Err(anyhow!("{why}\nnothing was in force before that could be kept"))
+        let why = failure.unwrap_or_else(|| anyhow!("there is no policy"));
+        Err(why.context("nothing could be brought into force"))
     }
 
     /// Whether the file says what it said when it was last brought into force, and nothing else was about to be since:
