@@ -6,6 +6,7 @@ pub mod attach;
 pub mod check;
 pub mod clock_offset;
 pub mod colour;
+pub mod completions;
 pub mod confirm;
 pub mod conntrack;
 mod difference;
@@ -14,6 +15,7 @@ pub mod explain;
 mod fit;
 pub mod import;
 pub mod kernel_log;
+pub mod man;
 mod missing;
 pub mod rules;
 pub mod schema;
@@ -25,6 +27,8 @@ pub mod unload;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
+
 use crate::{
     dataplane::{self, Options},
     explain::Incomplete,
@@ -33,9 +37,12 @@ use crate::{
 /// Exit status of arguments that do not go together, as clap's.
 const USAGE: u8 = 2;
 
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 the input is wrong, 2 usage, 3 the environment is missing something, \
+                           4 refused by what is loaded.";
+
 /// `sg-agent`.
 #[derive(Debug, clap::Parser)]
-#[command(name = "sg-agent", version, about)]
+#[command(name = "sg-agent", version, about, after_help = EXIT_STATUS)]
 pub struct Cli {
     /// Where things live.
     #[command(flatten)]
@@ -45,46 +52,51 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The verbs.
+/// The verbs, in the order in which they are listed: policy files first, then single interfaces, what is in force, what
+/// goes with a policy, and the rest.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Load a policy file into the kernel and return when it is in force
-    Apply(apply::Apply),
-    /// Bind an interface to groups and return when it is enforced
-    Attach(attach::Attach),
     /// Validate a policy file: every fault, then what is doubtful about it
     Check(check::Check),
+    /// Load a policy file into the kernel and return when it is in force
+    Apply(apply::Apply),
     /// Make a change that waits for its confirmation lasting
     Confirm(confirm::Confirm),
+    /// Return to the policy before
+    Rollback(confirm::Rollback),
+    /// Bind an interface to groups and return when it is enforced
+    Attach(attach::Attach),
+    /// Take the binding of an interface back; it is not filtered any more
+    Detach(attach::Detach),
+    /// Detach everything and remove every pin
+    Unload(unload::Unload),
+    /// Interfaces, hooks in use, groups, generation, conntrack fill
+    Status(status::Status),
+    /// Show every rule in force with what it decided
+    Rules(rules::Rules),
+    /// List, count and end tracked connections
+    Conntrack(conntrack::Conntrack),
+    /// Ask what would become of a packet, and why
+    Explain(explain::Explain),
+    /// Show packets and drops by interface and reason
+    Stats(stats::Stats),
+    /// List and show the built-in templates
+    Template(template::Template),
+    /// List the service presets
+    Service(service::Service),
+    /// Turn the security groups of another product into a policy file
+    Import(import::Import),
+    /// Print the JSON Schema of the policy file, for editors
+    Schema(schema::Schema),
+    /// Follow the kernel side's debugging log (programs loaded with SG_KERNEL_LOG=debug)
+    KernelLog(kernel_log::KernelLog),
+    /// Print the completion script of a shell, for packagers
+    Completions(completions::Completions),
+    /// Print the manual page sg-agent(1), or write one page per command, for packagers
+    Man(man::Man),
     /// Move the kernel side's clock ahead, for tests
     #[command(hide = true)]
     ClockOffset(clock_offset::ClockOffset),
-    /// Follow the kernel side's debugging log (programs loaded with SG_KERNEL_LOG=debug)
-    KernelLog(kernel_log::KernelLog),
-    /// List, count and end tracked connections
-    Conntrack(conntrack::Conntrack),
-    /// Take the binding of an interface back; it is not filtered any more
-    Detach(attach::Detach),
-    /// Ask what would become of a packet, and why
-    Explain(explain::Explain),
-    /// Turn the security groups of another product into a policy file
-    Import(import::Import),
-    /// Return to the policy before
-    Rollback(confirm::Rollback),
-    /// Show every rule in force with what it decided
-    Rules(rules::Rules),
-    /// Print the JSON Schema of the policy file, for editors
-    Schema(schema::Schema),
-    /// List the service presets
-    Service(service::Service),
-    /// Show packets and drops by interface and reason
-    Stats(stats::Stats),
-    /// Interfaces, hooks in use, groups, generation, conntrack fill
-    Status(status::Status),
-    /// List and show the built-in templates
-    Template(template::Template),
-    /// Detach everything and remove every pin
-    Unload(unload::Unload),
 }
 
 impl Command {
@@ -97,10 +109,12 @@ impl Command {
             Command::Confirm(verb) => verb.run(options),
             Command::ClockOffset(verb) => verb.run(options),
             Command::KernelLog(verb) => verb.run(options),
+            Command::Completions(verb) => verb.run(),
             Command::Conntrack(verb) => verb.run(options),
             Command::Detach(verb) => verb.run(options),
             Command::Explain(verb) => verb.run(options),
             Command::Import(verb) => verb.run(),
+            Command::Man(verb) => verb.run(),
             Command::Rollback(verb) => verb.run(options),
             Command::Rules(verb) => verb.run(options),
             Command::Schema(verb) => verb.run(),
@@ -111,6 +125,18 @@ impl Command {
             Command::Unload(verb) => verb.run(options),
         }
     }
+}
+
+/// The command line without what is hidden, for manuals and completions.
+fn public() -> clap::Command {
+    let all = Cli::command();
+    let shown = all.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect::<Vec<_>>();
+    clap::Command::new("sg-agent")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(all.get_about().cloned().unwrap_or_default())
+        .subcommand_required(true)
+        .args(all.get_arguments().cloned())
+        .subcommands(shown)
 }
 
 /// The exit status that goes with `error`.
