@@ -95,11 +95,11 @@ fn changelog(version: &str) -> Result<String> {
 /// Compresses the files below `directory` that are longer than `above` bytes; scripts and licences stay readable.
 fn compress(directory: &Path, above: u64) -> Result<()> {
     let plain = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name == "copyright") || path.components().any(|part| part.as_os_str() == "examples")
+        path.file_name().is_some_and(|name| name == "copyright")
+            || path.components().any(|part| part.as_os_str() == "examples")
     };
-    let always = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("changelog"))
-    };
+    let always =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("changelog"));
     for path in files(directory)?.into_iter().filter(|path| !plain(path)) {
         if always(&path) || fs::metadata(&path)?.len() > above {
             exec(Command::new("gzip").args(["-9", "-n"]).arg(&path))?;
@@ -111,12 +111,16 @@ fn compress(directory: &Path, above: u64) -> Result<()> {
 /// Nobody's umask shows in the package.
 fn modes(stage: &Path) -> Result<()> {
     let set = |path: &Path, mode| {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(|| path.display().to_string())
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .with_context(|| path.display().to_string())
     };
     for path in files(stage)? {
         let runs = fs::read(&path)?.starts_with(b"#!") || path.ends_with("usr/bin/sg-agent");
         set(&path, if runs { 0o755 } else { 0o644 })?;
-        path.ancestors().skip(1).take_while(|above| above.starts_with(stage)).try_for_each(|above| set(above, 0o755))?;
+        path.ancestors()
+            .skip(1)
+            .take_while(|above| above.starts_with(stage))
+            .try_for_each(|above| set(above, 0o755))?;
     }
     Ok(())
 }

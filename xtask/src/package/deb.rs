@@ -44,11 +44,15 @@ pub fn build(stage: &Path, version: &str, place: &Path) -> Result<PathBuf> {
 
 fn architecture() -> Result<String> {
     let said = output(Command::new("dpkg").arg("--print-architecture"));
-    Ok(said.context("`dpkg --print-architecture` fails: packages are made on Debian or Ubuntu")?.trim().to_owned())
+    Ok(said
+        .context("`dpkg --print-architecture` fails: packages are made on Debian or Ubuntu")?
+        .trim()
+        .to_owned())
 }
 
 fn control(stage: &Path, version: &str, architecture: &str) -> Result<String> {
-    let template = fs::read_to_string(workspace()?.join("packaging/debian/control.in")).context("control.in")?;
+    let template =
+        fs::read_to_string(workspace()?.join("packaging/debian/control.in")).context("control.in")?;
     let binary = fs::read(stage.join("usr/bin/sg-agent"))?;
     let libc = oldest_libc(&binary).context("the program names no version of the C library")?;
     let bytes: u64 = files(stage)?.iter().map(|path| fs::metadata(path).map_or(0, |file| file.len())).sum();
@@ -58,7 +62,10 @@ fn control(stage: &Path, version: &str, architecture: &str) -> Result<String> {
         .replace("@MAINTAINER@", MAINTAINER)
         .replace("@SIZE@", &bytes.div_ceil(1024).to_string())
         .replace("@LIBC@", &libc);
-    ensure!(!filled.contains('@') || filled.matches('@').count() == MAINTAINER.matches('@').count(), "{filled}");
+    ensure!(
+        !filled.contains('@') || filled.matches('@').count() == MAINTAINER.matches('@').count(),
+        "{filled}"
+    );
     Ok(filled)
 }
 

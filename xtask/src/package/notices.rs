@@ -79,7 +79,10 @@ mod tests {
 
     #[test]
     fn a_line_of_the_tree_is_a_crate_with_its_licence() {
-        assert_eq!(entry("log v0.4.1\tMIT OR Apache-2.0 (*)").as_deref(), Some("log-0.4.1\tMIT OR Apache-2.0"));
+        assert_eq!(
+            entry("log v0.4.1\tMIT OR Apache-2.0 (*)").as_deref(),
+            Some("log-0.4.1\tMIT OR Apache-2.0")
+        );
         assert_eq!(entry("sg-common v0.1.0 (/src/sg-common)\tMIT"), None);
         let derive = entry("serde_derive v1.0.2 (proc-macro)\tMIT");
         assert_eq!(derive.as_deref(), Some("serde_derive-1.0.2\tMIT"));
