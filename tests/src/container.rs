@@ -140,6 +140,10 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let journal = self.try_run("journalctl --no-pager --boot --lines 60");
+            eprintln!("{}", String::from_utf8_lossy(&journal.stdout));
+        }
         // systemd-nspawn takes it for the power button.
         let pid = nix::unistd::Pid::from_raw(self.nspawn.id().cast_signed());
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
