@@ -17,6 +17,7 @@ pub mod package;
 pub mod place;
 pub mod privilege;
 pub mod probe;
+pub mod prometheus;
 pub mod replay;
 pub mod setup;
 pub mod summary;

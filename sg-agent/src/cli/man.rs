@@ -40,7 +40,8 @@ const FILES: &[(&str, &str)] = &[
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("SG_BPFFS", "Stands for --bpffs."),
     ("SG_STATE_DIR", "Stands for --state-dir."),
-    ("SG_LOG", "How much is logged to standard error: error, warn (the default), info, debug or trace."),
+    ("SG_SOCKET", "Stands for --socket."),
+    ("SG_LOG", "How much is logged to standard error: error, warn, info, debug or trace."),
 ];
 
 impl Man {
