@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +16,8 @@ use crate::netns::Netns;
 
 /// Longest wait for a system to come up or to go down.
 const BOOT: Duration = Duration::from_secs(120);
+/// How systemd-nspawn ends when the system inside wants to be started again (systemd-nspawn(1), `--keep-unit`).
+const RESTART: i32 = 133;
 const POLL: Duration = Duration::from_millis(50);
 
 /// What systemd itself does on a host, and leaves to others in a container.
@@ -49,7 +51,7 @@ impl Container {
         write(&files.path().join("etc/systemd/system/bpffs.service"), BPFFS);
         enable(files.path(), "bpffs.service", "local-fs.target");
         let mut container = Self { nspawn: spawn(files.path()), files, leader: 0 };
-        container.wait_until_up(0);
+        container.wait_until_up();
         container
     }
 
@@ -109,17 +111,19 @@ impl Container {
     /// If it does not come up again.
     #[track_caller]
     pub fn reboot(&mut self) {
-        let before = self.leader;
         self.try_run("systemctl reboot");
-        self.wait_until_up(before);
+        let status = ends(&mut self.nspawn).expect("it goes down");
+        assert_eq!(status.code(), Some(RESTART), "systemd-nspawn: {status}");
+        self.nspawn = spawn(self.files.path());
+        self.wait_until_up();
     }
 
-    /// Waits until a process 1 other than `before` has started everything.
+    /// Waits until process 1 has started everything.
     #[track_caller]
-    fn wait_until_up(&mut self, before: u32) {
+    fn wait_until_up(&mut self) {
         let end = Instant::now() + BOOT;
         loop {
-            if let Some(leader) = leader(self.nspawn.id()).filter(|leader| *leader != before) {
+            if let Some(leader) = leader(self.nspawn.id()) {
                 self.leader = leader;
                 let state = self.try_run("systemctl is-system-running");
                 let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
@@ -147,16 +151,23 @@ impl Drop for Container {
         // systemd-nspawn takes it for the power button.
         let pid = nix::unistd::Pid::from_raw(self.nspawn.id().cast_signed());
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
-        let end = Instant::now() + BOOT;
-        while Instant::now() < end {
-            if self.nspawn.try_wait().is_ok_and(|status| status.is_some()) {
-                return;
-            }
-            thread::sleep(POLL);
+        if ends(&mut self.nspawn).is_none() {
+            let _ = self.nspawn.kill();
+            let _ = self.nspawn.wait();
         }
-        let _ = self.nspawn.kill();
-        let _ = self.nspawn.wait();
     }
+}
+
+/// Waits for the end of `nspawn`; `None` if it does not come.
+fn ends(nspawn: &mut Child) -> Option<ExitStatus> {
+    let end = Instant::now() + BOOT;
+    while Instant::now() < end {
+        if let Ok(Some(status)) = nspawn.try_wait() {
+            return Some(status);
+        }
+        thread::sleep(POLL);
+    }
+    None
 }
 
 fn write(path: &Path, text: &str) {

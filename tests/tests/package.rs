@@ -64,16 +64,28 @@ fn install(container: &Container, package: &Path) {
 
 /// Puts `policy` in force, as an administrator does.
 fn reload(container: &Container, policy: &str) {
-    let before = generation(container);
+    let before = told(container, "/reload/reloads");
     container.write("etc/sg/policy.yaml", policy);
     container.run("systemctl reload sg-agent");
-    wait_until(|| generation(container) > before);
+    wait_until(|| told(container, "/reload/reloads") > before);
+}
+
+/// A number that `status` tells, by its path in the JSON.
+fn told(container: &Container, pointer: &str) -> u64 {
+    let status = container.run("sg-agent status --json");
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    status
+        .pointer(pointer)
+        .and_then(serde_json::Value::as_u64)
+        .unwrap_or_else(|| panic!("{pointer}: {status}"))
 }
 
 fn generation(container: &Container) -> u64 {
-    let status = container.run("sg-agent status --json");
-    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-    status["generation"].as_u64().expect("a generation")
+    told(container, "/generation")
+}
+
+fn step(name: &str) {
+    eprintln!("== {name}");
 }
 
 fn main_pid(container: &Container) -> u32 {
@@ -106,6 +118,7 @@ impl Net {
         );
         let guest = topology.machine("guest");
         let servers = [OPEN, SHUT].map(|port| Echo::tcp(&guest.ns, SocketAddr::new(guest.v4(), port)));
+        container.run("systemctl reload sg-agent");
         wait_until(|| container.run("sg-agent status --json").contains("\"vnet0\""));
         Self { topology, _servers: servers }
     }
@@ -145,10 +158,25 @@ impl Net {
     }
 }
 
+/// Installed, reloaded, killed, upgraded, rebooted, removed and purged, while traffic flows.
 #[test]
 #[ignore = "makes a container: cargo xtask package --test"]
-fn the_unit_is_sound_and_the_daemon_has_three_capabilities() {
-    let container = installed();
+fn the_package_lives_under_systemd() {
+    let mut container = installed();
+    the_unit_is_sound_and_the_daemon_has_three_capabilities(&container);
+    let net = Net::new(&container);
+    ready_means_in_force_and_a_reload_takes_the_new_policy(&container, &net);
+    a_killed_daemon_is_back_at_once_and_nothing_is_lost(&container, &net);
+    an_upgrade_disturbs_nothing(&container, &net);
+    drop(net);
+    a_reboot_ends_with_the_policy_in_force(&mut container);
+    let net = Net::new(&container);
+    assert!(net.opens(OPEN, PATIENT) && !net.opens(SHUT, BRIEF));
+    a_removed_package_leaves_the_filtering_and_a_purged_one_nothing(&container, &net);
+}
+
+fn the_unit_is_sound_and_the_daemon_has_three_capabilities(container: &Container) {
+    step("the unit");
     let complaints = container.try_run("systemd-analyze verify --man=no sg-agent.service");
     assert_eq!(String::from_utf8_lossy(&complaints.stderr), "");
     assert!(complaints.status.success());
@@ -156,20 +184,17 @@ fn the_unit_is_sound_and_the_daemon_has_three_capabilities() {
     eprintln!("{}", security.lines().last().unwrap_or_default());
     let limit = format!("--threshold={EXPOSURE}");
     container.run(&format!("systemd-analyze security --no-pager {limit} sg-agent.service"));
-    let status = container.run(&format!("cat /proc/{}/status", main_pid(&container)));
+    let status = container.run(&format!("cat /proc/{}/status", main_pid(container)));
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).expect("CapEff");
     assert_eq!(u64::from_str_radix(effective, 16), Ok(CAPABILITIES), "{status}");
     assert_eq!(container.run("systemctl is-enabled sg-agent").trim(), "enabled");
 }
 
 /// `systemctl start` returns when the policy is in force; a reload takes a new one, and says when it cannot.
-#[test]
-#[ignore = "makes a container: cargo xtask package --test"]
-fn ready_means_in_force_and_a_reload_takes_the_new_policy() {
-    let container = installed();
-    let net = Net::new(&container);
+fn ready_means_in_force_and_a_reload_takes_the_new_policy(container: &Container, net: &Net) {
+    step("reload, stop, start");
     assert!(net.opens(OPEN, PATIENT) && !net.opens(SHUT, BRIEF));
-    reload(&container, &POLICY.replace("80", "[80, 81]"));
+    reload(container, &POLICY.replace("80", "[80, 81]"));
     assert!(net.opens(SHUT, PATIENT));
     container.write("etc/sg/policy.yaml", "version: 2\n");
     let refused = container.try_run("systemctl reload sg-agent");
@@ -182,58 +207,44 @@ fn ready_means_in_force_and_a_reload_takes_the_new_policy() {
     assert!(!net.opens(SHUT, BRIEF), "it said ready before the policy was in force");
 }
 
-#[test]
-#[ignore = "makes a container: cargo xtask package --test"]
-fn a_killed_daemon_is_back_at_once_and_nothing_is_lost() {
-    let container = installed();
-    let net = Net::new(&container);
+fn a_killed_daemon_is_back_at_once_and_nothing_is_lost(container: &Container, net: &Net) {
+    step("kill -9");
     for _ in 0..3 {
-        let before = main_pid(&container);
+        let before = main_pid(container);
         net.undisturbed(|| {
             container.run(&format!("kill -KILL {before}"));
             wait_until(|| {
-                main_pid(&container) != before && container.property("sg-agent", "ActiveState") == "active"
+                main_pid(container) != before && container.property("sg-agent", "ActiveState") == "active"
             });
         });
     }
     assert_eq!(container.property("sg-agent", "NRestarts"), "3");
 }
 
-#[test]
-#[ignore = "makes a container: cargo xtask package --test"]
-fn an_upgrade_disturbs_nothing() {
-    let container = installed();
-    let net = Net::new(&container);
-    let (before, policy) = (main_pid(&container), generation(&container));
-    net.undisturbed(|| install(&container, &given("SG_PACKAGE_NEXT")));
-    assert_ne!(main_pid(&container), before, "the old program runs on");
+fn an_upgrade_disturbs_nothing(container: &Container, net: &Net) {
+    step("upgrade");
+    let (before, policy) = (main_pid(container), generation(container));
+    net.undisturbed(|| install(container, &given("SG_PACKAGE_NEXT")));
+    assert_ne!(main_pid(container), before, "the old program runs on");
     assert_eq!(container.run("systemctl is-active sg-agent").trim(), "active");
-    assert_eq!(generation(&container), policy);
+    assert_eq!(generation(container), policy);
     assert_eq!(fs::read_to_string(container.path("etc/sg/policy.yaml")).expect("the policy"), POLICY);
 }
 
 /// After a reboot the policy is in force before an interface of a guest can be made.
-#[test]
-#[ignore = "makes a container: cargo xtask package --test"]
-fn a_reboot_ends_with_the_policy_in_force() {
-    let mut container = installed();
+fn a_reboot_ends_with_the_policy_in_force(container: &mut Container) {
+    step("reboot");
     container.write("etc/systemd/system/guest.service", GUEST_UNIT);
     container.enable("guest.service", "multi-user.target");
     container.reboot();
     let in_force = fs::read_to_string(container.path("root/in-force")).expect("the note");
     let in_force: serde_json::Value = serde_json::from_str(&in_force).expect("a policy was in force");
     assert!(in_force["generation"].as_u64() > Some(0), "{in_force}");
-    wait_until(|| container.run("sg-agent status").contains("vnet9"));
-    let net = Net::new(&container);
-    assert!(net.opens(OPEN, PATIENT) && !net.opens(SHUT, BRIEF));
 }
 
 /// Removing a package opens no host; purging it leaves nothing.
-#[test]
-#[ignore = "makes a container: cargo xtask package --test"]
-fn a_removed_package_leaves_the_filtering_and_a_purged_one_nothing() {
-    let container = installed();
-    let net = Net::new(&container);
+fn a_removed_package_leaves_the_filtering_and_a_purged_one_nothing(container: &Container, net: &Net) {
+    step("remove, purge");
     net.undisturbed(|| drop(container.run("dpkg --remove sg-agent")));
     assert!(!net.opens(SHUT, BRIEF));
     container.run("dpkg --purge sg-agent");
