@@ -31,6 +31,7 @@
 //! | [`interrupt`] | Ctrl-C, so that nothing stays behind |
 //! | [`wire`] | packets through a host to a guest and back |
 //! | [`twin`] | sg beside Linux's own firewall |
+//! | [`soak`] | a long time with the daemon, under everything at once |
 //! | [`mod@bench`] | how fast the loaded programs are |
 
 pub mod agent;
@@ -52,6 +53,7 @@ pub mod random;
 pub mod replay;
 pub mod sequence;
 pub mod served;
+pub mod soak;
 pub mod topology;
 pub mod traffic;
 pub mod tun;

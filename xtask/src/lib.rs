@@ -18,6 +18,7 @@ pub mod privilege;
 pub mod probe;
 pub mod replay;
 pub mod setup;
+pub mod soak;
 pub mod summary;
 pub mod test;
 pub mod toolchain;
