@@ -70,6 +70,16 @@ impl Agent {
         }
     }
 
+    /// The host that it is the agent of.
+    pub fn host(&self) -> &Netns {
+        &self.host
+    }
+
+    /// Where its files are.
+    pub fn directory(&self) -> &Path {
+        self.files.path()
+    }
+
     /// Where it remembers what is in force.
     pub fn state_dir(&self) -> PathBuf {
         self.files.path().join("state")

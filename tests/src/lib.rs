@@ -19,6 +19,7 @@
 //! | [`port`] | a filtered port of every kind, on a bridge |
 //! | [`traffic`] | real sockets |
 //! | [`agent`] | the `sg-agent` binary and its JSON |
+//! | [`daemon`] | `sg-agent run`, and who listens to it |
 //! | [`oracle`] | what the policy says, rule by rule |
 //! | [`model`] | what the specification says happens, packet by packet |
 //! | [`random`] | policies and packets from a seed |
@@ -38,6 +39,7 @@ pub mod agent;
 pub mod bench;
 pub mod clock;
 pub mod counters;
+pub mod daemon;
 pub mod guide;
 pub mod inject;
 pub mod interrupt;

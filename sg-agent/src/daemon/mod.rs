@@ -10,11 +10,14 @@
 //! | [`reload`] | the policy file, read again; what came of it |
 //! | [`watch`] | says when a file that the policy was read from changes |
 //! | [`socket`], [`session`] | clients, within bounds |
+//! | [`memory`] | what outlives a reboot |
+//! | [`sweep`] | frees expired connections |
 //! | [`protocol`] | what a line on the socket says |
 //! | [`dispatch`] | who does what a client asks |
 //! | [`notify`] | tells the service manager |
 
 pub mod dispatch;
+pub mod memory;
 pub mod notify;
 pub mod owner;
 pub mod protocol;
@@ -22,9 +25,14 @@ pub mod reload;
 pub mod session;
 pub mod socket;
 pub mod start;
+pub mod sweep;
 pub mod watch;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -34,7 +42,7 @@ use tokio::{
 };
 
 use crate::dataplane::{Only, Options};
-use owner::Handle;
+use owner::{Handle, Owner};
 use reload::Reload;
 use watch::Watch;
 
@@ -59,8 +67,8 @@ pub struct Daemon {
 }
 
 /// Runs the daemon until it is told to end; what it has brought into force stays.
-pub fn run(options: Options, config: PathBuf, socket: PathBuf) -> anyhow::Result<()> {
-    let started = start::start(&options, &config, &socket)?;
+pub fn run(options: Options, config: PathBuf, socket: PathBuf, keep: &Path) -> anyhow::Result<()> {
+    let started = start::start(&options, &config, &socket, keep)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2 * READERS)
@@ -106,15 +114,26 @@ async fn follow(daemon: &Arc<Daemon>, watch: &mut Watch) -> anyhow::Result<()> {
     let on = |kind| signal(kind).context("catching a signal");
     let [mut hangup, mut terminate, mut interrupt]: [Signal; 3] =
         [on(SignalKind::hangup())?, on(SignalKind::terminate())?, on(SignalKind::interrupt())?];
-    let mut trial = interval(TRIAL_CHECK);
-    trial.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let [mut trial, mut sweep] = [TRIAL_CHECK, sweep::STEP].map(|period| {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    });
+    let mut was_on_trial = false;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => reload::by_signal(daemon, watch).await?,
             () = watch.changed() => reload::by_change(daemon, watch).await?,
-            _ = trial.tick() => daemon.owner.with(|owner| owner.catch_up()).await?,
+            _ = sweep.tick() => daemon.owner.with(Owner::sweep).await?,
+            _ = trial.tick() => {
+                let is_on_trial = daemon.owner.with(|owner| owner.writer.is_on_trial()).await?;
+                let failed = !daemon.reload.borrow().ok;
+                if std::mem::replace(&mut was_on_trial, is_on_trial) && !is_on_trial && failed {
+                    reload::after_trial(daemon, watch).await?;
+                }
+            }
         }
     }
 }

@@ -32,6 +32,8 @@ const QUIET: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(2);
 /// How often the files are looked at although nobody has said anything.
 const PERIOD: Duration = Duration::from_secs(5);
+/// How long nobody listens after something has happened.
+const REST: Duration = Duration::from_millis(20);
 /// File systems count time in steps: what changed this shortly before it was read may have changed after.
 const GRAIN: Duration = Duration::from_millis(20);
 
@@ -128,6 +130,10 @@ fn listen(inotify: &OwnedFd, stir: &Notify) {
     let mut reader = Reader::new(inotify, &mut buffer);
     while let Ok(_) | Err(Errno::INTR) = reader.next().map(drop) {
         stir.notify_one();
+        if reader.is_buffer_empty() {
+            // What happens in a busy directory is one event by now.
+            thread::sleep(REST);
+        }
     }
 }
 

@@ -214,14 +214,18 @@ impl Kernel {
         Ok(self.programs.sweep(&request)?.freed > 0)
     }
 
+    /// Frees the expired slots of `buckets` buckets of `table`, from `first` on; at most [`MAX_BUCKETS`].
+    pub fn sweep(&self, table: u32, first: u32, buckets: u32) -> Result<SweepReply, Error> {
+        self.programs.sweep(&SweepRequest { table, first, buckets, ..SweepRequest::default() })
+    }
+
     /// Frees the expired slots of all tables: how many were freed, and how many entries are live.
     pub fn sweep_all(&self) -> Result<(u64, u64), Error> {
         let (mut freed, mut live) = (0, 0);
         for (table, buckets) in self.control().buckets.into_iter().enumerate() {
             for first in (0..buckets).step_by(MAX_BUCKETS as usize) {
                 let buckets = MAX_BUCKETS.min(buckets - first);
-                let request = SweepRequest { table: table as u32, first, buckets, ..SweepRequest::default() };
-                let SweepReply { freed: some, live: left, .. } = self.programs.sweep(&request)?;
+                let SweepReply { freed: some, live: left, .. } = self.sweep(table as u32, first, buckets)?;
                 freed += u64::from(some);
                 live += u64::from(left);
             }

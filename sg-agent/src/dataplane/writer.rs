@@ -102,6 +102,21 @@ impl Writer {
         &self.place
     }
 
+    /// Whether it is known what is in force: there is something to keep.
+    pub fn is_known(&self) -> bool {
+        self.origin == Origin::Known
+    }
+
+    /// Whether a change waits for its confirmation.
+    pub fn is_on_trial(&self) -> bool {
+        matches!(self.standing, Standing::OnTrial(_))
+    }
+
+    /// Whether the tables are still where others find them.
+    pub fn is_loaded(&self) -> bool {
+        self.place.pins().is_dir()
+    }
+
     /// Fails if `settings` ask for tables of other sizes than those that there are.
     pub fn check_settings(&self, settings: &Settings) -> Result<(), Error> {
         check_sizes(&self.loaded.kernel.sizes()?, &Sizes::of(settings))
