@@ -51,8 +51,8 @@ impl Control for Writer {
 }
 
 /// A host with its dataplane.
-pub struct Host {
-    control: Box<dyn Control>,
+pub struct Host<'a> {
+    control: Box<dyn Control + 'a>,
     programs: Programs,
     devices: BTreeMap<String, Device>,
     /// The policy in force.
@@ -90,7 +90,7 @@ enum Trouble {
 type Row = (String, u8, End, End, &'static str, &'static str);
 type End = (IpAddr, Option<u16>);
 
-impl Host {
+impl<'a> Host<'a> {
     /// Makes the devices in `namespace`, which the calling thread is in, and loads the dataplane with `text` in force.
     ///
     /// # Panics
@@ -114,7 +114,7 @@ impl Host {
 
     /// A host in `namespace` with the devices of [`generate`](super::generate)'s policies, on which `control` has put
     /// `text` in force.
-    pub fn under(namespace: &Netns, control: Box<dyn Control>, text: &str) -> Self {
+    pub fn under(namespace: &Netns, control: Box<dyn Control + 'a>, text: &str) -> Self {
         let slots = sg_agent::observe::names::by_slot(&control.loaded().state);
         let device = |(slot, (name, _)): (&u32, &(&str, _))| {
             ((*name).to_owned(), Device { ifindex: namespace.ifindex(name), slot: *slot })

@@ -1,13 +1,12 @@
 //! The judged host: random sequences of packets, clock steps and policies against the model, the policies through the
 //! daemon, which is killed in between.
 
-use std::sync::Arc;
-
 use fastrand::Rng;
 use sg_agent::dataplane::Loaded;
 
 use super::{Census, Compared, Service, Tally, Until};
 use crate::{
+    agent::Agent,
     netns::Netns,
     progrun::Hook,
     random::one_in,
@@ -15,15 +14,16 @@ use crate::{
 };
 
 /// Runs sequences; what the daemon holds at the end beside what it held at the beginning.
-pub fn run(seed: u64, until: &Until, tally: &Arc<Tally>) -> Vec<Compared> {
+pub fn run(seed: u64, until: &Until, tally: &Tally) -> Vec<Compared> {
     let namespace = Netns::new();
     add_own_devices(&namespace);
     let mut random = Rng::with_seed(seed);
     let first = generate(&mut random, Shape { length: 1, changes: 0 });
     let Some(Step::Policy(text)) = first.steps.first() else { panic!("a sequence begins with a policy") };
-    let service = Arc::new(Service::start(&namespace, text));
+    let agent = Agent::new(&namespace);
+    let service = Service::start(&agent, text);
     let mut census = namespace.enter(|| {
-        let steered = Steered::new(&service, random.fork(), tally);
+        let steered = Steered { service: &service, loaded: service.loaded(), random: random.fork(), tally };
         let before = service.census();
         let mut host = Host::under(&namespace, Box::new(steered), text);
         sequences(&mut host, &mut random, until, tally);
@@ -32,11 +32,12 @@ pub fn run(seed: u64, until: &Until, tally: &Arc<Tally>) -> Vec<Compared> {
         before.compared_with(&service.census())
     });
     drop(service);
+    drop(agent);
     census.push(Census::left_behind(&namespace));
     census
 }
 
-fn sequences(host: &mut Host, random: &mut Rng, until: &Until, tally: &Tally) {
+fn sequences(host: &mut Host<'_>, random: &mut Rng, until: &Until, tally: &Tally) {
     while until.goes_on() {
         let changes = if random.bool() { 40 } else { 0 };
         let sequence = generate(random, Shape { length: 250, changes });
@@ -52,27 +53,20 @@ fn sequences(host: &mut Host, random: &mut Rng, until: &Until, tally: &Tally) {
 
 /// The daemon as whoever puts policies in force: told by `apply`, by a signal, or by nothing but its file; alive all the
 /// while, or dead when the policy changes.
-struct Steered {
-    service: Arc<Service>,
+struct Steered<'a, 'b> {
+    service: &'a Service<'b>,
     loaded: Loaded,
     random: Rng,
-    tally: Arc<Tally>,
+    tally: &'a Tally,
 }
 
-impl Steered {
-    fn new(service: &Arc<Service>, random: Rng, tally: &Arc<Tally>) -> Self {
-        let loaded = service.loaded();
-        Self { service: Arc::clone(service), loaded, random, tally: Arc::clone(tally) }
-    }
-}
-
-impl Control for Steered {
+impl Control for Steered<'_, '_> {
     fn loaded(&self) -> &Loaded {
         &self.loaded
     }
 
     fn put_in_force(&mut self, text: &str) {
-        let tally = &self.tally;
+        let tally = self.tally;
         match self.random.u8(..10) {
             0 => {
                 self.service.kill();

@@ -1,6 +1,6 @@
 //! The living host: two guests, a client, real time, real sockets.
 
-use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{net::SocketAddr, thread, time::Duration};
 
 use super::{
     Census, Compared, Service, Tally, Until,
@@ -8,19 +8,21 @@ use super::{
     trouble::{self, Variant},
 };
 use crate::{
+    agent::Agent,
     topology::{Cable, Topology},
     traffic::Echo,
 };
 
 /// Runs every actor; what the daemon holds at the end beside what it held at the beginning.
-pub fn run(seed: u64, until: &Until, tally: &Arc<Tally>) -> Vec<Compared> {
+pub fn run(seed: u64, until: &Until, tally: &Tally) -> Vec<Compared> {
     let net = Topology::new(&[
         Cable::new("web", "tap0").address("10.77.1.10/24").address("fd77:1::10/64"),
         Cable::new("noise", "tap1").address("10.77.2.10/24").address("fd77:2::10/64"),
         Cable::new("client", "up0").address("203.0.113.7/24").address("2001:db8:1::7/64"),
     ]);
     let listeners = listeners(&net);
-    let service = Service::start(&net.host, &Variant::first().text());
+    let agent = Agent::new(&net.host);
+    let service = Service::start(&agent, &Variant::first().text());
     let before = service.census();
     thread::scope(|scope| {
         let (net, service) = (&net, &service);
@@ -38,7 +40,8 @@ pub fn run(seed: u64, until: &Until, tally: &Arc<Tally>) -> Vec<Compared> {
     // Devices that went last are forgotten in a moment.
     thread::sleep(Duration::from_secs(2));
     let mut census = before.compared_with(&service.census());
-    drop((service, listeners));
+    drop(service);
+    drop((agent, listeners));
     census.push(Census::left_behind(&net.host));
     census
 }

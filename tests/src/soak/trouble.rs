@@ -68,7 +68,7 @@ interfaces:
 }
 
 /// Makes trouble until it is over.
-pub fn make(service: &Service, seed: u64, until: &Until, tally: &Tally) {
+pub fn make(service: &Service<'_>, seed: u64, until: &Until, tally: &Tally) {
     let mut random = Rng::with_seed(seed);
     while until.goes_on() {
         let next = Variant::random(&mut random);
@@ -93,13 +93,13 @@ pub fn make(service: &Service, seed: u64, until: &Until, tally: &Tally) {
     }
 }
 
-fn by_file(service: &Service, next: &Variant, tally: &Tally) {
+fn by_file(service: &Service<'_>, next: &Variant, tally: &Tally) {
     service.write(&next.text());
     tally.count("trouble", "files replaced");
 }
 
 /// Killed in the middle of whatever a new file makes it do.
-fn service_dies(service: &Service, next: &Variant, random: &mut Rng, until: &Until, tally: &Tally) {
+fn service_dies(service: &Service<'_>, next: &Variant, random: &mut Rng, until: &Until, tally: &Tally) {
     service.write(&next.text());
     service.reload();
     std::thread::sleep(Duration::from_micros(random.u64(..60_000)));
@@ -110,7 +110,7 @@ fn service_dies(service: &Service, next: &Variant, random: &mut Rng, until: &Unt
 }
 
 /// A file that is no policy changes nothing, and the next good one is taken.
-fn broken(service: &Service, next: &Variant, random: &mut Rng, until: &Until, tally: &Tally) {
+fn broken(service: &Service<'_>, next: &Variant, random: &mut Rng, until: &Until, tally: &Tally) {
     let good = next.text();
     let cut = random.usize(..good.len());
     service.write(&format!("{}\n  - {{", &good[..cut]));
@@ -121,8 +121,8 @@ fn broken(service: &Service, next: &Variant, random: &mut Rng, until: &Until, ta
 }
 
 /// A client that talks nonsense, or hangs up in the middle.
-fn nonsense(service: &Service, random: &mut Rng, tally: &Tally) {
-    let Ok(mut stream) = UnixStream::connect(service.socket()) else { return };
+fn nonsense(service: &Service<'_>, random: &mut Rng, tally: &Tally) {
+    let Some(Ok(mut stream)) = service.socket().map(UnixStream::connect) else { return };
     let mut bytes = vec![0; random.usize(..10_000)];
     random.fill(&mut bytes);
     // Either may fail: the daemon hangs up when it has had enough.

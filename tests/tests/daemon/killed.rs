@@ -9,7 +9,11 @@ use sg_tests::{
     traffic::PATIENT,
 };
 
-use super::{Scene, live::{self, Live}, policy};
+use super::{
+    Scene,
+    live::{self, Live},
+    policy,
+};
 
 /// What the agent alone writes in the kernel, and what it remembers beside it.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +29,8 @@ impl Tables {
         let names = ["CONTROL", "SETTINGS", "DIRECTORY", "IFINDEX_HIGH", "MEMBERS"];
         let dump = |name| {
             let path = pins(&scene.net.host).join(name);
-            let output = Command::new("bpftool").args(["map", "dump", "pinned"]).arg(path).output().expect("bpftool");
+            let output =
+                Command::new("bpftool").args(["map", "dump", "pinned"]).arg(path).output().expect("bpftool");
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             (name, String::from_utf8_lossy(&output.stdout).into_owned())
         };
@@ -33,7 +38,10 @@ impl Tables {
         let is_file = |path: &std::path::PathBuf| path.extension().is_some_and(|kind| kind == "json");
         let files = entries.map(|entry| entry.path()).filter(is_file);
         let read = |path: std::path::PathBuf| {
-            (path.file_name().expect("a name").to_string_lossy().into_owned(), fs::read(&path).unwrap_or_default())
+            (
+                path.file_name().expect("a name").to_string_lossy().into_owned(),
+                fs::read(&path).unwrap_or_default(),
+            )
         };
         Self { maps: names.map(dump).into(), files: files.map(read).collect() }
     }
@@ -46,7 +54,11 @@ fn counts() -> [usize; 3] {
         let all: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let is_ours = |one: &&serde_json::Value| {
             let name = one["name"].as_str().unwrap_or_default();
-            kind == "link" || name.starts_with("sg_") || name.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_' || letter.is_ascii_digit())
+            kind == "link"
+                || name.starts_with("sg_")
+                || name
+                    .chars()
+                    .all(|letter| letter.is_ascii_uppercase() || letter == '_' || letter.is_ascii_digit())
         };
         all.as_array().map_or(0, |all| all.iter().filter(is_ours).count())
     })
@@ -122,7 +134,8 @@ fn assert_whole(scene: &Scene) {
         );
         scene.agent.explain(&question).verdict
     };
-    let verdicts = [("tcp", 80), ("udp", 80), ("tcp", 81), ("udp", 81)].map(|(protocol, port)| explain(protocol, port));
+    let verdicts =
+        [("tcp", 80), ("udp", 80), ("tcp", 81), ("udp", 81)].map(|(protocol, port)| explain(protocol, port));
     let is_whole = [["allow", "allow", "deny", "deny"], ["deny", "deny", "allow", "allow"]];
     assert!(is_whole.iter().any(|whole| verdicts == *whole), "{verdicts:?}");
 }

@@ -35,7 +35,8 @@ impl Live {
         let (open, shut) = (scene.at("web", 80), scene.at("web", 81));
         let mut live = Self { stop: Arc::default(), workers: Vec::new() };
         let from = scene.net.machine("client").v4();
-        let mut held = Connection::open(&scene.net.machine("client").ns, from, open, PATIENT).expect("a connection");
+        let mut held =
+            Connection::open(&scene.net.machine("client").ns, from, open, PATIENT).expect("a connection");
         live.work("held connection", scene, move |_| held.echoes(PATIENT));
         live.work("new connections", scene, move |ns| traffic::tcp(ns, from, open, PATIENT));
         live.work("datagrams", scene, move |ns| traffic::udp(ns, from, open, PATIENT));
@@ -44,7 +45,12 @@ impl Live {
         live
     }
 
-    fn work(&mut self, what: &'static str, scene: &Scene, mut round: impl FnMut(&Netns) -> bool + Send + 'static) {
+    fn work(
+        &mut self,
+        what: &'static str,
+        scene: &Scene,
+        mut round: impl FnMut(&Netns) -> bool + Send + 'static,
+    ) {
         let (ns, stop) = (scene.net.machine("client").ns.clone(), Arc::clone(&self.stop));
         let worker = thread::spawn(move || {
             let mut tally = Tally::default();

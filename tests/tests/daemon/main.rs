@@ -55,7 +55,8 @@ impl Scene {
         for (port, expected) in [80, 81].into_iter().zip(reached) {
             let patience = if expected { PATIENT } else { BRIEF };
             let to = self.at(name, port);
-            let got = [traffic::tcp, traffic::udp].map(|try_it| try_it(&client.ns, client.v4(), to, patience));
+            let got =
+                [traffic::tcp, traffic::udp].map(|try_it| try_it(&client.ns, client.v4(), to, patience));
             assert_eq!(got, [expected; 2], "{name}:{port}, by TCP and UDP");
         }
     }

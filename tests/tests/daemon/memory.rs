@@ -7,7 +7,8 @@ use sg_tests::daemon::{Daemon, config, keep_dir, reboot, state, write_config};
 use super::{Scene, policy};
 
 fn attach(daemon: &Daemon<'_>) {
-    let answer = daemon.ask(r#"{"attach": {"interface": "tap1", "groups": ["web"], "addresses": ["10.77.2.10"]}}"#);
+    let answer =
+        daemon.ask(r#"{"attach": {"interface": "tap1", "groups": ["web"], "addresses": ["10.77.2.10"]}}"#);
     assert_eq!(answer["status"], 0, "{answer}");
 }
 

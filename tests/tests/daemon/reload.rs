@@ -101,7 +101,8 @@ fn a_bad_file_keeps_the_last_good_policy() {
     let scene = Scene::new("80");
     let mut daemon = Daemon::start(&scene.agent);
     let mut held = live::connect(&scene, scene.at("web", 80));
-    let bad = [Some("version: 1\nsecurity_groups: {web: {prots: 1}}\n"), Some(""), None, Some("interfaces: [")];
+    let bad =
+        [Some("version: 1\nsecurity_groups: {web: {prots: 1}}\n"), Some(""), None, Some("interfaces: [")];
     for text in bad {
         match text {
             Some(text) => write_config(&scene.agent, text),

@@ -30,7 +30,9 @@ fn ready_means_in_force_and_stopping_leaves_it_so() {
 #[test]
 fn without_any_policy_there_is_no_daemon() {
     let scene = Scene::new("80");
-    for (text, fault) in [(None, "no such file"), (Some(""), "E-"), (Some("version: 1\nbad: 1\n"), "policy.yaml:2:1")] {
+    for (text, fault) in
+        [(None, "no such file"), (Some(""), "E-"), (Some("version: 1\nbad: 1\n"), "policy.yaml:2:1")]
+    {
         match text {
             Some(text) => write_config(&scene.agent, text),
             None => fs::remove_file(config(&scene.agent)).expect("the policy file"),

@@ -155,7 +155,12 @@ fn a_huge_line_harms_nobody() {
         assert_eq!(daemon.ask(STATUS)["status"], 0);
         assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
         // The one whose turn it is may take so much and no more.
-        let most = (0..20).map(|_| { std::thread::sleep(Duration::from_millis(100)); memory(&daemon) }).max();
+        let most = (0..20)
+            .map(|_| {
+                std::thread::sleep(Duration::from_millis(100));
+                memory(&daemon)
+            })
+            .max();
         assert!(most < Some(before + (700 << 10)), "{before} KiB, then {most:?}");
         daemon.signal(nix::sys::signal::Signal::SIGKILL);
     });
@@ -219,7 +224,10 @@ fn attaching_takes_no_time() {
     let mut client = daemon.connect();
     let mut times: Vec<Duration> = Vec::new();
     for _ in 0..20 {
-        for command in [r#"{"attach": {"interface": "tap1", "groups": ["web"]}}"#, r#"{"detach": {"interface": "tap1"}}"#] {
+        for command in [
+            r#"{"attach": {"interface": "tap1", "groups": ["web"]}}"#,
+            r#"{"detach": {"interface": "tap1"}}"#,
+        ] {
             let begun = Instant::now();
             assert_eq!(client.ask(command)["status"], 0);
             times.push(begun.elapsed());
