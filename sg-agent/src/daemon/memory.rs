@@ -54,13 +54,21 @@ impl Memory {
 
     /// The policy that was in force.
     pub fn policy(&self) -> anyhow::Result<Arc<Policy>> {
+        if let InForce::Policy(policy) = &self.in_force {
+            return Ok(Arc::clone(policy));
+        }
+        let (_, policy) = self.source().context("what is remembered is no policy any more")?;
+        Ok(Arc::new(self.with_attached(Arc::unwrap_or_clone(policy))))
+    }
+
+    /// The file that what is in force comes from, and what it says; `None` if nobody knows.
+    pub fn source(&self) -> Option<(Arc<[Text]>, Arc<Policy>)> {
         let texts = match &self.in_force {
-            InForce::Policy(policy) => return Ok(Arc::clone(policy)),
+            InForce::Policy(_) => return None,
             InForce::Config => &self.config,
             InForce::Texts(texts) => texts,
         };
-        let policy = policy::load_texts(texts).policy.context("what is remembered is no policy any more")?;
-        Ok(Arc::new(self.with_attached(policy)))
+        Some((Arc::clone(texts), Arc::new(policy::load_texts(texts).policy?)))
     }
 
     /// `policy` with the bindings that `attach` has made beside it. Whether there are such devices does not matter: after

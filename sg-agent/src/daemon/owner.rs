@@ -84,9 +84,10 @@ impl Handle {
 }
 
 impl Owner {
-    /// Owns what `writer` has in force. `config` is what the policy file said when it was last brought into force.
-    pub fn new(writer: Writer, config: Arc<[Text]>, keeper: Keeper) -> Self {
-        Self { writer, sweep: Sweep::default(), config, source: None, keeper }
+    /// Owns what `writer` has in force.
+    pub fn new(writer: Writer, memory: Option<&Memory>, keeper: Keeper) -> Self {
+        let config = memory.map(|memory| Arc::clone(&memory.config)).unwrap_or_default();
+        Self { writer, sweep: Sweep::default(), config, source: memory.and_then(Memory::source), keeper }
     }
 
     /// Takes back for good a change that was not confirmed in time.
@@ -133,7 +134,7 @@ impl Owner {
         Ok(outcome)
     }
 
-    /// The policy file is in force.
+    /// The policy file has been brought into force.
     pub fn loaded_from(&mut self, policy: &Arc<Policy>, texts: &Arc<[Text]>) {
         self.config = Arc::clone(texts);
         self.source = Some((Arc::clone(texts), Arc::clone(policy)));

@@ -69,10 +69,9 @@ fn bring_up(options: &Options, config: &Path, keep: &Path) -> anyhow::Result<(Ow
     let start =
         Start { options, read: &read, memory: memory::read(keep), is_loaded: Loaded::open(options).is_ok() };
     let (writer, failure) = start.first_that_works()?;
-    let remembered = start.memory.as_ref().map(|memory| Arc::clone(&memory.config)).unwrap_or_default();
-    let mut owner = Owner::new(writer, remembered, Keeper::spawn(keep.to_owned())?);
+    let mut owner = Owner::new(writer, start.memory.as_ref(), Keeper::spawn(keep.to_owned())?);
     match (&read.policy, &failure) {
-        (Ok(policy), None) => owner.loaded_from(policy, &read.texts),
+        (Ok(policy), None) if !start.is_unchanged() => owner.loaded_from(policy, &read.texts),
         _ => drop(owner.remember()),
     }
     let generation = owner.writer.loaded.state.generation();

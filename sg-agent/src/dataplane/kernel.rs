@@ -1,6 +1,7 @@
 //! The tables and programs of one network namespace.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -32,6 +33,8 @@ const NO_FRAME: [u8; 60] = [0; 60];
 pub struct Kernel {
     pub(super) maps: Maps,
     pub(super) programs: Programs,
+    /// The slots that each half of the directory may have entries in; `None`: any. There is one writer.
+    pub(super) used: [Option<BTreeSet<u32>>; 2],
 }
 
 /// Index of a word of [`Control`].
@@ -66,7 +69,7 @@ impl TableAges {
 impl Kernel {
     /// What is pinned in `directory`.
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
-        Ok(Self { maps: Maps::open(directory)?, programs: Programs::open(directory)? })
+        Ok(Self { maps: Maps::open(directory)?, programs: Programs::open(directory)?, used: [None, None] })
     }
 
     /// The control line.
