@@ -13,6 +13,7 @@ pub mod demo;
 pub mod exec;
 pub mod fuzz;
 pub mod mutants;
+pub mod package;
 pub mod place;
 pub mod privilege;
 pub mod probe;

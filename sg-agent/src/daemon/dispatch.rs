@@ -77,7 +77,7 @@ async fn remembered((answer, remembered): (Answer, Remembered)) -> anyhow::Resul
 fn would_return() -> anyhow::Error {
     let own = std::process::id();
     Error::InUse(format!(
-        "the daemon (process {own}) keeps the policy in force: stop it first (`systemctl stop sg`, or SIGTERM), then unload"
+        "the daemon (process {own}) keeps the policy in force: stop it first (`systemctl stop sg-agent`, or SIGTERM), then unload"
     ))
     .into()
 }
