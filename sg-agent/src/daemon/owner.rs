@@ -129,6 +129,7 @@ impl Owner {
     /// Brings the policy file, which says `policy` in `texts`, into force.
     pub fn apply_config(&mut self, policy: &Arc<Policy>, texts: &Arc<[Text]>) -> Result<Outcome, Error> {
         self.writer.check_settings(&policy.settings)?;
+        self.writer.note_config(texts)?;
         let outcome = self.writer.apply_file(policy, None)?;
         self.loaded_from(policy, texts);
         Ok(outcome)

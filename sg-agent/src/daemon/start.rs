@@ -13,7 +13,7 @@ use super::{
     socket,
 };
 use crate::{
-    dataplane::{Loaded, Only, Options, Writer, environment},
+    dataplane::{Loaded, Only, Options, Place, Writer, environment, store::Store},
     policy::Policy,
 };
 
@@ -68,11 +68,15 @@ fn bring_up(options: &Options, config: &Path, keep: &Path) -> anyhow::Result<(Ow
     let read = reload::read(config);
     let start =
         Start { options, read: &read, memory: memory::read(keep), is_loaded: Loaded::open(options).is_ok() };
-    let (writer, failure) = start.first_that_works()?;
+    let is_unchanged = start.is_unchanged();
+    let (writer, failure) = start.first_that_works(is_unchanged)?;
     let mut owner = Owner::new(writer, start.memory.as_ref(), Keeper::spawn(keep.to_owned())?);
     match (&read.policy, &failure) {
-        (Ok(policy), None) if !start.is_unchanged() => owner.loaded_from(policy, &read.texts),
+        (Ok(policy), None) if !is_unchanged => owner.loaded_from(policy, &read.texts),
         _ => drop(owner.remember()),
+    }
+    if failure.is_none() {
+        owner.writer.note_config(&read.texts)?;
     }
     let generation = owner.writer.loaded.state.generation();
     let reload = Reload::new(config, &read, &failure.map_or(Ok(()), Err), generation, None);
@@ -82,11 +86,9 @@ fn bring_up(options: &Options, config: &Path, keep: &Path) -> anyhow::Result<(Ow
 
 impl Start<'_> {
     /// Tries what there is, best first. Beside what is in force then: why it is not what the file says, if it is not.
-    fn first_that_works(&self) -> anyhow::Result<(Writer, Option<String>)> {
+    fn first_that_works(&self, is_unchanged: bool) -> anyhow::Result<(Writer, Option<String>)> {
         let mut failure = self.read.policy.as_ref().err().cloned();
-        for origin in
-            origins(self.is_loaded, self.memory.is_some(), self.read.policy.is_ok(), self.is_unchanged())
-        {
+        for origin in origins(self.is_loaded, self.memory.is_some(), self.read.policy.is_ok(), is_unchanged) {
             match self.bring(origin) {
                 Ok(writer) => return Ok((writer, failure.filter(|_| origin != Origin::File))),
                 Err(error) => {
@@ -99,9 +101,15 @@ impl Start<'_> {
         Err(anyhow!("{why}\nnothing was in force before that could be kept"))
     }
 
-    /// Whether the file says what it said when it was last brought into force.
+    /// Whether the file says what it said when it was last brought into force, and nothing else was about to be since:
+    /// the last daemon may have been killed before it had written that down.
     fn is_unchanged(&self) -> bool {
-        self.memory.as_ref().is_some_and(|memory| memory.config == self.read.texts)
+        let is_last = || {
+            let noted = Place::find(self.options).ok().and_then(|place| Store::new(place.state()).config());
+            noted.is_some_and(|noted| *noted == *self.read.texts)
+        };
+        let is_remembered = self.memory.as_ref().is_some_and(|memory| memory.config == self.read.texts);
+        is_remembered && (!self.is_loaded || is_last())
     }
 
     fn bring(&self, origin: Origin) -> anyhow::Result<Writer> {
@@ -133,6 +141,7 @@ impl Start<'_> {
         let policy = self.read.policy.as_ref().map_err(|faults| anyhow!("{faults}"))?;
         if self.is_loaded {
             let mut writer = Writer::open(self.options, Some(&policy.settings))?;
+            writer.note_config(&self.read.texts)?;
             writer.apply_file(policy, None)?;
             return Ok(writer);
         }

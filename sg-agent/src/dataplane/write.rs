@@ -76,7 +76,7 @@ impl Kernel {
         for &Site { slot, ifindex } in devices {
             let row = Interface { flags: flag::UNFILTERED, ifindex, ..Interface::default() };
             self.maps.directory.set(first + slot, row, 0).attempt(|| "writing the directory".to_owned())?;
-            self.used[half as usize].iter_mut().for_each(|used| drop(used.insert(slot)));
+            self.note_used(half, slot);
         }
         Ok(())
     }
@@ -90,7 +90,7 @@ impl Kernel {
     ) -> Result<(), Error> {
         let first = half * self.control().interfaces;
         bound.try_for_each(|bound| {
-            self.used[half as usize].iter_mut().for_each(|used| drop(used.insert(bound.slot)));
+            self.note_used(half, bound.slot);
             let written = self.maps.directory.set(first + bound.slot, bound.row, 0);
             written.attempt(|| "writing the directory".to_owned())
         })
@@ -162,6 +162,12 @@ impl Kernel {
     pub(super) fn zero_stats(&mut self, slot: u32) -> Result<(), Error> {
         let zeros = on_every_cpu(InterfaceStats::default())?;
         self.maps.stats.set(slot, zeros, 0).attempt(|| "zeroing the counters".to_owned())
+    }
+
+    fn note_used(&mut self, half: u32, slot: u32) {
+        if let Some(used) = &mut self.used[half as usize] {
+            used.insert(slot);
+        }
     }
 
     /// The half that is not in force. A writer has seen to it that no deadline has passed.

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     compile::State,
-    policy::{Policy, model::Settings},
+    policy::{Policy, Text, model::Settings},
 };
 
 /// What is in force, for writing. There is one at a time.
@@ -100,6 +100,12 @@ impl Writer {
     /// Where things live.
     pub fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Notes what the daemon's policy file says that is about to be brought into force: whoever finds the tables later can
+    /// tell whether it is what they may come from.
+    pub fn note_config(&self, texts: &[Text]) -> Result<(), Error> {
+        self.store.save_config(texts)
     }
 
     /// Whether it is known what is in force: there is something to keep.

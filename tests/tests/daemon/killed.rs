@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, process::Command, time::Duration};
 
 use nix::sys::signal::Signal;
 use sg_tests::{
-    daemon::{Daemon, state, write_config},
+    daemon::{Daemon, keep_dir, state, write_config},
     progrun::pins,
     traffic::PATIENT,
 };
@@ -99,6 +99,22 @@ fn an_old_allow_is_gone_at_once() {
     let _daemon = Daemon::start(&scene.agent);
     assert!(!held.echoes(sg_tests::traffic::BRIEF));
     scene.expect("web", [false, true]);
+}
+
+/// H05: a change that nobody had the time to write down, and that is taken back while nobody runs, is taken back.
+#[test]
+fn a_change_that_was_not_written_down_is_no_secret() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    let memory = keep_dir(&scene.agent).join(format!("netns-{}/policy.json", scene.net.host.inode()));
+    let remembered = daemon.wait("its memory", |_| fs::read(&memory).ok());
+    write_config(&scene.agent, &policy("81"));
+    daemon.until("READY=1");
+    daemon.kill();
+    fs::write(&memory, remembered).expect("the memory");
+    write_config(&scene.agent, &policy("80"));
+    let _daemon = Daemon::start(&scene.agent);
+    scene.expect("web", [true, false]);
 }
 
 /// H03: killed anywhere in a change, the old policy or the new one is in force, whole; nothing is left over.
