@@ -15,6 +15,7 @@
 //! | [`container`] | a Debian with a systemd of its own |
 //! | [`packets`] | frames, also impossible ones |
 //! | [`guide`] | the examples of the guide for operators |
+//! | [`foreign`] | programs of somebody else |
 //! | [`inject`] | sending frames and seeing what comes out |
 //! | [`tun`] | the guest's end of a tap |
 //! | [`port`] | a filtered port of every kind, on a bridge |
@@ -42,6 +43,7 @@ pub mod clock;
 pub mod container;
 pub mod counters;
 pub mod daemon;
+pub mod foreign;
 pub mod guide;
 pub mod inject;
 pub mod interrupt;

@@ -8,6 +8,7 @@
 //! | [`owner`] | the thread that holds the tables, and its queue |
 //! | [`start`] | what is in force once the daemon runs |
 //! | [`reload`] | the policy file, read again; what came of it |
+//! | [`devices`] | says when the host's devices change |
 //! | [`watch`] | says when a file that the policy was read from changes |
 //! | [`socket`], [`session`] | clients, within bounds |
 //! | [`memory`] | what outlives a reboot |
@@ -16,6 +17,7 @@
 //! | [`dispatch`] | who does what a client asks |
 //! | [`notify`] | tells the service manager |
 
+pub mod devices;
 pub mod dispatch;
 pub mod memory;
 pub mod notify;
