@@ -8,14 +8,17 @@
 //! | [`owner`] | the thread that holds the tables, and its queue |
 //! | [`start`] | what is in force once the daemon runs |
 //! | [`reload`] | the policy file, read again; what came of it |
+//! | [`devices`] | says when the host's devices change |
 //! | [`watch`] | says when a file that the policy was read from changes |
 //! | [`socket`], [`session`] | clients, within bounds |
 //! | [`memory`] | what outlives a reboot |
+//! | [`devices`] | says when the devices of the host change |
 //! | [`sweep`] | frees expired connections |
 //! | [`protocol`] | what a line on the socket says |
 //! | [`dispatch`] | who does what a client asks |
 //! | [`notify`] | tells the service manager |
 
+pub mod devices;
 pub mod dispatch;
 pub mod memory;
 pub mod notify;
@@ -29,6 +32,7 @@ pub mod sweep;
 pub mod watch;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -42,6 +46,7 @@ use tokio::{
 };
 
 use crate::dataplane::{Only, Options};
+use devices::Devices;
 use owner::{Handle, Owner};
 use reload::Reload;
 use watch::Watch;
@@ -50,6 +55,8 @@ use watch::Watch;
 const READERS: usize = 4;
 /// How often the owner looks whether the time to confirm a change is over.
 const TRIAL_CHECK: Duration = Duration::from_millis(500);
+/// How often what is in force is compared with what should be.
+const VERIFY: Duration = Duration::from_secs(1);
 
 /// What the parts of the daemon share.
 #[derive(Debug)]
@@ -97,8 +104,11 @@ async fn live(options: Options, config: PathBuf, started: start::Started) -> any
     let listener = tokio::net::UnixListener::from_std(started.listener).context("listening")?;
     let clients = tokio::spawn(socket::accept(listener, Arc::clone(&daemon)));
     let watchdog = tokio::spawn(notify::watchdog(daemon.owner.clone()));
+    let mut devices = Devices::new()?;
+    // Those that came between the list that the policy was brought into force with and the watch.
+    daemon.owner.with(|owner| owner.reconcile(&BTreeSet::new())).await?;
     notify::ready(&daemon.reload.borrow());
-    let done = follow(&daemon, &mut watch).await;
+    let done = follow(&daemon, &mut watch, &mut devices).await;
     clients.abort();
     watchdog.abort();
     drop(daemon);
@@ -110,11 +120,11 @@ async fn live(options: Options, config: PathBuf, started: start::Started) -> any
 }
 
 /// Does what the host asks for until a signal says that it is enough.
-async fn follow(daemon: &Arc<Daemon>, watch: &mut Watch) -> anyhow::Result<()> {
+async fn follow(daemon: &Arc<Daemon>, watch: &mut Watch, devices: &mut Devices) -> anyhow::Result<()> {
     let on = |kind| signal(kind).context("catching a signal");
     let [mut hangup, mut terminate, mut interrupt]: [Signal; 3] =
         [on(SignalKind::hangup())?, on(SignalKind::terminate())?, on(SignalKind::interrupt())?];
-    let [mut trial, mut sweep] = [TRIAL_CHECK, sweep::STEP].map(|period| {
+    let [mut trial, mut sweep, mut verify] = [TRIAL_CHECK, sweep::STEP, VERIFY].map(|period| {
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks
@@ -126,6 +136,11 @@ async fn follow(daemon: &Arc<Daemon>, watch: &mut Watch) -> anyhow::Result<()> {
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => reload::by_signal(daemon, watch).await?,
             () = watch.changed() => reload::by_change(daemon, watch).await?,
+            gone = devices.changed() => {
+                let gone = gone?;
+                daemon.owner.with(move |owner| owner.reconcile(&gone)).await?;
+            }
+            _ = verify.tick() => daemon.owner.with(Owner::verify).await?,
             _ = sweep.tick() => daemon.owner.with(Owner::sweep).await?,
             _ = trial.tick() => {
                 let is_on_trial = daemon.owner.with(|owner| owner.writer.is_on_trial()).await?;
