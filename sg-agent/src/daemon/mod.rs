@@ -13,8 +13,10 @@
 //! | [`protocol`] | what a line on the socket says |
 //! | [`dispatch`] | who does what a client asks |
 //! | [`notify`] | tells the service manager |
+//! | [`exporter`] | tells Prometheus |
 
 pub mod dispatch;
+pub mod exporter;
 pub mod notify;
 pub mod owner;
 pub mod protocol;
@@ -24,12 +26,13 @@ pub mod socket;
 pub mod start;
 pub mod watch;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Semaphore, watch as latest},
+    task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 
@@ -58,15 +61,24 @@ pub struct Daemon {
     readers: Semaphore,
 }
 
+/// Where metrics go, and how many.
+#[derive(Clone, Copy, Debug)]
+pub struct Metrics {
+    /// The address to serve them at; `None`: nowhere.
+    pub address: Option<SocketAddr>,
+    /// At most so many rules.
+    pub rules: usize,
+}
+
 /// Runs the daemon until it is told to end; what it has brought into force stays.
-pub fn run(options: Options, config: PathBuf, socket: PathBuf) -> anyhow::Result<()> {
+pub fn run(options: Options, config: PathBuf, socket: PathBuf, metrics: Metrics) -> anyhow::Result<()> {
     let started = start::start(&options, &config, &socket)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2 * READERS)
         .build()
         .context("starting the runtime")?;
-    let done = runtime.block_on(live(options, config, started));
+    let done = runtime.block_on(live(options, config, started, metrics));
     notify::stopping();
     // The socket goes first: who finds none does the work itself.
     let _ = std::fs::remove_file(&socket);
@@ -75,7 +87,12 @@ pub fn run(options: Options, config: PathBuf, socket: PathBuf) -> anyhow::Result
     done.map(drop)
 }
 
-async fn live(options: Options, config: PathBuf, started: start::Started) -> anyhow::Result<Only> {
+async fn live(
+    options: Options,
+    config: PathBuf,
+    started: start::Started,
+    metrics: Metrics,
+) -> anyhow::Result<Only> {
     let (owner, thread) = owner::spawn(started.owner)?;
     let daemon = Arc::new(Daemon {
         options,
@@ -88,11 +105,14 @@ async fn live(options: Options, config: PathBuf, started: start::Started) -> any
     watch.follow(&started.read.texts, started.read.at);
     let listener = tokio::net::UnixListener::from_std(started.listener).context("listening")?;
     let clients = tokio::spawn(socket::accept(listener, Arc::clone(&daemon)));
+    let exporter = exporter::Exporter::new(&daemon, metrics.rules)?;
+    let metrics = metrics.address.map(|address| tokio::spawn(exporter.serve(address)));
     let watchdog = tokio::spawn(notify::watchdog(daemon.owner.clone()));
     notify::ready(&daemon.reload.borrow());
     let done = follow(&daemon, &mut watch).await;
     clients.abort();
     watchdog.abort();
+    metrics.inspect(JoinHandle::abort);
     drop(daemon);
     // What the owner has begun it finishes: a change is whole, or was not made.
     let finished = tokio::task::spawn_blocking(move || thread.join()).await;
