@@ -126,15 +126,20 @@ impl Scene {
         self.net.host.ip("link set tap0 down\nlink set up0 down");
     }
 
+    /// The lines on the page that begin so.
+    fn lines(&self, start: &str) -> Vec<String> {
+        let page = prometheus::get(&self.net.host, metrics(), "/metrics").expect("the page");
+        page.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect()
+    }
+
     /// Every counter on the page, by its line without the value.
     fn counters(&self) -> BTreeMap<String, u64> {
-        let page = prometheus::get(&self.net.host, metrics(), "/metrics").expect("the page");
         let counter = |line: &str| {
             let (name, value) = line.rsplit_once(' ')?;
             let is_counter = name.split('{').next().is_some_and(|name| name.ends_with("_total"));
             is_counter.then(|| Some((name.to_owned(), value.parse().ok()?)))?
         };
-        page.lines().filter_map(counter).collect()
+        self.lines("sg_").iter().filter_map(|line| counter(line)).collect()
     }
 }
 
@@ -248,11 +253,15 @@ fn counters_outlive_reloads_and_the_daemon() {
     let before = scene.counters();
     let failures = "sg_reloads_total{result=\"failure\"}";
     assert_eq!(before[failures], 0);
+    let success = "sg_last_reload_success_timestamp_seconds ";
+    let since = scene.lines(success);
+    assert_eq!(since.len(), 1);
 
     scene.agent.write("policy.yaml", &POLICY.replace("ports: 80", "ports: 80000"));
     prometheus.wait("a reload that failed", || (scene.counters()[failures] == 1).then_some(()));
     let expected: BTreeMap<_, _> = before.clone().into_iter().chain([(failures.to_owned(), 1)]).collect();
     assert_eq!(scene.counters(), expected, "nothing else has moved");
+    assert_eq!(scene.lines(success), since);
     prometheus.wait("the alert on it", || is_raised(&prometheus, "SgReloadFailed").then_some(()));
 
     scene.daemon = None;
