@@ -73,7 +73,7 @@ impl Daemon {
         command.args(["run", "--config"]).arg(agent.state_dir().with_file_name("policy.yaml"));
         command.arg("--state-dir").arg(agent.state_dir());
         let daemon = Self(net.host.enter(|| command.spawn()).expect("it starts"));
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_secs(240);
         while prometheus::get(&net.host, metrics(), "/metrics").is_err() {
             assert!(Instant::now() < until, "the daemon serves no metrics");
             std::thread::sleep(Duration::from_millis(100));
@@ -258,9 +258,9 @@ fn counters_outlive_reloads_and_the_daemon() {
     assert_eq!(since.len(), 1);
 
     scene.agent.write("policy.yaml", &POLICY.replace("ports: 80", "ports: 80000"));
-    prometheus.wait("a reload that failed", || (scene.counters()[failures] == 1).then_some(()));
-    let expected: BTreeMap<_, _> = before.clone().into_iter().chain([(failures.to_owned(), 1)]).collect();
-    assert_eq!(scene.counters(), expected, "nothing else has moved");
+    // More than one, where the daemon has seen the file half written.
+    prometheus.wait("a reload that failed", || (scene.counters()[failures] > 0).then_some(()));
+    assert_eq!(of_kernel(scene.counters()), of_kernel(before.clone()));
     assert_eq!(scene.lines(success), since);
     prometheus.wait("the alert on it", || is_raised(&prometheus, "SgReloadFailed").then_some(()));
 
@@ -268,16 +268,18 @@ fn counters_outlive_reloads_and_the_daemon() {
     prometheus.wait("the alert on the daemon", || is_raised(&prometheus, "SgDown").then_some(()));
     scene.agent.write("policy.yaml", POLICY);
     scene.daemon = Some(Daemon::start(&scene.net, &scene.agent));
-    let after = scene.counters();
-    let kernel = |counters: &BTreeMap<String, u64>| {
-        let of_kernel = counters.iter().filter(|(name, _)| !name.starts_with("sg_reloads"));
-        of_kernel.map(|(name, value)| (name.clone(), *value)).collect::<Vec<_>>()
-    };
-    assert_eq!(kernel(&after), kernel(&before));
+    assert_eq!(of_kernel(scene.counters()), of_kernel(before));
     prometheus.wait("the end of both alerts", || {
         let raised = ["SgReloadFailed", "SgDown"].map(|name| is_raised(&prometheus, name));
         (raised == [false; 2]).then_some(())
     });
+}
+
+/// Those that are not the daemon's own.
+fn of_kernel(mut counters: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    counters.retain(|name, _| !name.starts_with("sg_reloads"));
+    assert!(counters.len() > 100);
+    counters
 }
 
 fn is_raised(prometheus: &Prometheus, name: &str) -> bool {
