@@ -94,20 +94,18 @@ impl Watch {
         self.directories = wanted;
     }
 
-    /// Returns when a file is another than it was, and has been left alone for a moment.
+    /// Returns when a file is another than it was, and has been left alone for a moment. Whoever gives up waiting and
+    /// asks again misses nothing: the files are looked at first.
     pub async fn changed(&mut self) {
-        loop {
+        while !self.files.iter().any(|(path, seen)| *seen != Seen::Was(stamp(path))) {
             // A time-out: look anyway.
             let _ = timeout(PERIOD, self.stir.notified()).await;
-            let until = Instant::now() + LONGEST;
-            while timeout(QUIET, timeout_at(until, self.stir.notified()))
-                .await
-                .is_ok_and(|stirred| stirred.is_ok())
-            {}
-            if self.files.iter().any(|(path, seen)| *seen != Seen::Was(stamp(path))) {
-                return;
-            }
         }
+        let until = Instant::now() + LONGEST;
+        while timeout(QUIET, timeout_at(until, self.stir.notified()))
+            .await
+            .is_ok_and(|stirred| stirred.is_ok())
+        {}
     }
 }
 
