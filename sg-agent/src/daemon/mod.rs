@@ -17,9 +17,11 @@
 //! | [`protocol`] | what a line on the socket says |
 //! | [`dispatch`] | who does what a client asks |
 //! | [`notify`] | tells the service manager |
+//! | [`exporter`] | tells Prometheus |
 
 pub mod devices;
 pub mod dispatch;
+pub mod exporter;
 pub mod memory;
 pub mod notify;
 pub mod owner;
@@ -33,6 +35,7 @@ pub mod watch;
 
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -42,6 +45,7 @@ use anyhow::Context as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Semaphore, watch as latest},
+    task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 
@@ -73,15 +77,30 @@ pub struct Daemon {
     readers: Semaphore,
 }
 
+/// Where metrics go, and how many.
+#[derive(Clone, Copy, Debug)]
+pub struct Metrics {
+    /// The address to serve them at; `None`: nowhere.
+    pub address: Option<SocketAddr>,
+    /// At most so many rules.
+    pub rules: usize,
+}
+
 /// Runs the daemon until it is told to end; what it has brought into force stays.
-pub fn run(options: Options, config: PathBuf, socket: PathBuf, keep: &Path) -> anyhow::Result<()> {
+pub fn run(
+    options: Options,
+    config: PathBuf,
+    socket: PathBuf,
+    keep: &Path,
+    metrics: Metrics,
+) -> anyhow::Result<()> {
     let started = start::start(&options, &config, &socket, keep)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2 * READERS)
         .build()
         .context("starting the runtime")?;
-    let done = runtime.block_on(live(options, config, started));
+    let done = runtime.block_on(live(options, config, started, metrics));
     notify::stopping();
     // The socket goes first: who finds none does the work itself.
     let _ = std::fs::remove_file(&socket);
@@ -90,7 +109,12 @@ pub fn run(options: Options, config: PathBuf, socket: PathBuf, keep: &Path) -> a
     done.map(drop)
 }
 
-async fn live(options: Options, config: PathBuf, started: start::Started) -> anyhow::Result<Only> {
+async fn live(
+    options: Options,
+    config: PathBuf,
+    started: start::Started,
+    metrics: Metrics,
+) -> anyhow::Result<Only> {
     let (owner, thread) = owner::spawn(started.owner)?;
     let daemon = Arc::new(Daemon {
         options,
@@ -103,6 +127,8 @@ async fn live(options: Options, config: PathBuf, started: start::Started) -> any
     watch.follow(&started.read.texts, started.read.at);
     let listener = tokio::net::UnixListener::from_std(started.listener).context("listening")?;
     let clients = tokio::spawn(socket::accept(listener, Arc::clone(&daemon)));
+    let exporter = exporter::Exporter::new(&daemon, metrics.rules)?;
+    let metrics = metrics.address.map(|address| tokio::spawn(exporter.serve(address)));
     let watchdog = tokio::spawn(notify::watchdog(daemon.owner.clone()));
     let mut devices = Devices::new()?;
     // Those that came between the list that the policy was brought into force with and the watch.
@@ -111,6 +137,7 @@ async fn live(options: Options, config: PathBuf, started: start::Started) -> any
     let done = follow(&daemon, &mut watch, &mut devices).await;
     clients.abort();
     watchdog.abort();
+    metrics.inspect(JoinHandle::abort);
     drop(daemon);
     // What the owner has begun it finishes: a change is whole, or was not made.
     let finished = tokio::task::spawn_blocking(move || thread.join()).await;
