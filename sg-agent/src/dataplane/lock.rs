@@ -74,8 +74,9 @@ impl Only {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).of_file(directory)?;
         }
-        let file =
-            File::options().create(true).truncate(false).write(true).mode(0o600).open(path).of_file(path)?;
+        // What is open for writing keeps a file system from being made read-only.
+        drop(File::options().create(true).append(true).mode(0o600).open(path).of_file(path)?);
+        let file = File::open(path).of_file(path)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let holder = holder_of(file.metadata().of_file(path)?.ino());
             return Err(Error::InUse(format!(

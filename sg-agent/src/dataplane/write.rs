@@ -76,6 +76,7 @@ impl Kernel {
         for &Site { slot, ifindex } in devices {
             let row = Interface { flags: flag::UNFILTERED, ifindex, ..Interface::default() };
             self.maps.directory.set(first + slot, row, 0).attempt(|| "writing the directory".to_owned())?;
+            self.note_used(half, slot);
         }
         Ok(())
     }
@@ -89,6 +90,7 @@ impl Kernel {
     ) -> Result<(), Error> {
         let first = half * self.control().interfaces;
         bound.try_for_each(|bound| {
+            self.note_used(half, bound.slot);
             let written = self.maps.directory.set(first + bound.slot, bound.row, 0);
             written.attempt(|| "writing the directory".to_owned())
         })
@@ -162,6 +164,12 @@ impl Kernel {
         self.maps.stats.set(slot, zeros, 0).attempt(|| "zeroing the counters".to_owned())
     }
 
+    fn note_used(&mut self, half: u32, slot: u32) {
+        if let Some(used) = &mut self.used[half as usize] {
+            used.insert(slot);
+        }
+    }
+
     /// The half that is not in force. A writer has seen to it that no deadline has passed.
     pub(super) fn other_half(&self) -> u32 {
         1 - Control::half(self.control().word)
@@ -211,13 +219,15 @@ impl Kernel {
         let interfaces = self.control().interfaces;
         let what = || "writing the directory".to_owned();
         let used: BTreeSet<u32> = plan.interfaces.iter().map(|(slot, _)| *slot).collect();
-        for slot in (0..interfaces).filter(|slot| !used.contains(slot)) {
+        let before = self.used[half as usize].take().unwrap_or_else(|| (0..interfaces).collect());
+        for slot in before.difference(&used) {
             let at = half * interfaces + slot;
             self.maps.directory.set(at, Interface::default(), 0).attempt(what)?;
         }
         for (slot, row) in &plan.interfaces {
             self.maps.directory.set(half * interfaces + slot, *row, 0).attempt(what)?;
         }
+        self.used[half as usize] = Some(used);
         self.maps.settings.set(half, plan.settings, 0).attempt(|| "writing the settings".to_owned())
     }
 

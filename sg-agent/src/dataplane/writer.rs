@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     compile::State,
-    policy::{Policy, model::Settings},
+    policy::{Policy, Text, model::Settings},
 };
 
 /// What is in force, for writing. There is one at a time.
@@ -127,6 +127,27 @@ impl Writer {
     /// Where things live.
     pub fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Notes what the daemon's policy file says that is about to be brought into force: whoever finds the tables later can
+    /// tell whether it is what they may come from.
+    pub fn note_config(&self, texts: &[Text]) -> Result<(), Error> {
+        self.store.save_config(texts)
+    }
+
+    /// Whether it is known what is in force: there is something to keep.
+    pub fn is_known(&self) -> bool {
+        self.origin == Origin::Known
+    }
+
+    /// Whether a change waits for its confirmation.
+    pub fn is_on_trial(&self) -> bool {
+        matches!(self.standing, Standing::OnTrial(_))
+    }
+
+    /// Whether the tables are still where others find them.
+    pub fn is_loaded(&self) -> bool {
+        self.place.pins().is_dir()
     }
 
     /// Fails if `settings` ask for tables of other sizes than those that there are.
