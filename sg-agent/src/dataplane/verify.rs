@@ -87,6 +87,10 @@ impl Writer {
         let mut behind = Vec::new();
         for (key, link) in &self.book.links {
             let Some(device) = by_index.get(&link.ifindex) else { continue };
+            if !link.path.exists() {
+                lost.push(*key);
+                continue;
+            }
             match place_of(link, key.1, device) {
                 Place::First => {}
                 Place::Nowhere => lost.push(*key),
@@ -105,6 +109,10 @@ impl Writer {
         let mut repairs = Vec::new();
         for key in lost {
             let Some(before) = self.book.links.remove(key) else { continue };
+            if !before.path.exists() {
+                // On its way off the hook; another of ours finds no place until then.
+                links::detach([&before])?;
+            }
             let mut now: Links = links::read(vec![before.path.clone()])?;
             // A device of that index in another network namespace: none here has it.
             now.values_mut()

@@ -30,7 +30,7 @@ use sg_tests::{
 
 /// Any device with a name of four letters is a guest's, which is reached on port 80.
 pub const POLICY: &str = "version: 1
-settings: {conntrack: {max_entries: 4096, max_per_interface: 1024}, limits: {policy_bytes: 1048576}}
+settings: {timeouts: {unidirectional: 3600s}, conntrack: {max_entries: 4096, max_per_interface: 1024}, limits: {policy_bytes: 1048576}}
 security_groups:
   web: {rules: [{direction: ingress, protocol: tcp, ports: 80}]}
 interfaces:
