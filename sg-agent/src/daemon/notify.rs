@@ -1,15 +1,42 @@
 //! What the service manager is told: sd_notify(3).
 
-use std::time::Duration;
+use std::{
+    sync::{
+        LazyLock,
+        mpsc::{self, SyncSender},
+    },
+    thread,
+    time::Duration,
+};
 
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{owner::Handle, reload::Reload};
 
+/// Messages that may wait. A service manager that does not listen misses what is said after them.
+const WAITING: usize = 16;
+
+/// The way to the thread that speaks to the service manager: sending blocks when that does not listen.
+static MANAGER: LazyLock<SyncSender<String>> = LazyLock::new(|| {
+    let (queue, messages) = mpsc::sync_channel::<String>(WAITING);
+    let tell = move || messages.iter().for_each(|message| send(&message));
+    if let Err(error) = thread::Builder::new().name("notify".to_owned()).spawn(tell) {
+        log::error!("the service manager will not be told anything: {error}");
+    }
+    queue
+});
+
 fn notify(states: &[NotifyState<'_>]) {
+    let message: Vec<String> = states.iter().map(|state| state.to_string()).collect();
+    if MANAGER.try_send(message.join("\n")).is_err() {
+        log::debug!("the service manager does not listen");
+    }
+}
+
+fn send(message: &str) {
     // Without a service manager there is nobody to tell.
-    if let Err(error) = sd_notify::notify(states) {
+    if let Err(error) = sd_notify::notify(&[NotifyState::Custom(message)]) {
         log::debug!("the service manager was not told: {error}");
     }
 }
@@ -29,7 +56,8 @@ pub fn reloading() {
 
 /// The daemon ends; what is in force stays.
 pub fn stopping() {
-    notify(&[NotifyState::Stopping, NotifyState::Status("filtering goes on without the daemon")]);
+    // The last word: nobody stays to send it later.
+    send("STOPPING=1\nSTATUS=filtering goes on without the daemon");
 }
 
 /// Feeds the service manager's watchdog, where there is one. It is the owner itself that does, between two pieces of
