@@ -210,7 +210,8 @@ impl Agent {
         Totals::restore(&place.unwrap_or_else(|error| panic!("{error}")))
     }
 
-    fn options(&self) -> Options {
+    /// The options that the library needs to do what the binary does.
+    pub fn options(&self) -> Options {
         Options { bpffs: "/sys/fs/bpf".into(), state_dir: self.state_dir() }
     }
 }

@@ -15,7 +15,10 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::agent::{Agent, binary};
+use crate::{
+    agent::{Agent, binary},
+    interrupt,
+};
 
 /// How long a start may take: the kernel verifies the programs, on a machine that does other things too.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -65,7 +68,11 @@ impl<'a> Daemon<'a> {
             .env("WATCHDOG_USEC", "400000")
             .stderr(log)
             .stdout(Stdio::null());
-        let child = agent.host().enter(|| command.spawn()).expect("the daemon");
+        let start = || {
+            interrupt::unblock();
+            command.spawn()
+        };
+        let child = agent.host().enter(start).expect("the daemon");
         Self { agent, child, manager }
     }
 
@@ -91,6 +98,14 @@ impl<'a> Daemon<'a> {
             told.extend(String::from_utf8_lossy(&buffer[..length]).lines().map(str::to_owned));
         }
         told
+    }
+
+    /// Makes the service manager deaf: its socket takes no more until [`Self::told`] is called.
+    pub fn deafen(&self) {
+        let socket = UnixDatagram::unbound().expect("a socket");
+        socket.connect(self.agent.directory().join("notify")).expect("the manager's socket");
+        socket.set_nonblocking(true).expect("a socket");
+        while socket.send(b"NOISE=1").is_ok() {}
     }
 
     /// Waits until `look` finds something.

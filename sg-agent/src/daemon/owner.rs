@@ -1,7 +1,7 @@
 //! The thread that holds the tables open, and with them the lock that keeps other writers out. Others send it work:
 //! functions of the [`Owner`], done one after the other; whoever waits for an answer and goes away holds nobody up.
 
-use std::{sync::Arc, thread::JoinHandle};
+use std::{collections::BTreeSet, sync::Arc, thread::JoinHandle};
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cli::{Answer, apply},
-    dataplane::{Error, Outcome, Writer, inherit},
+    dataplane::{Error, Outcome, Writer, inherit, reconcile::Reconciled},
     policy::{Policy, Text},
 };
 
@@ -94,6 +94,29 @@ impl Owner {
     pub fn catch_up(&mut self) {
         if let Err(error) = self.writer.catch_up() {
             log::error!("a change that was not confirmed in time: {:#}", anyhow::Error::new(error));
+        }
+    }
+
+    /// Brings the policy in force onto the devices that there are now, knowing that those with the indexes `gone` went.
+    pub fn reconcile(&mut self, gone: &BTreeSet<u32>) {
+        let done = self.writer.reconcile_without(gone);
+        self.settle("following the devices", done);
+    }
+
+    /// Compares what is in force with what should be, and repairs it.
+    pub fn verify(&mut self) {
+        let done = self.writer.verify();
+        self.settle("comparing what is in force with what should be", done);
+    }
+
+    fn settle(&mut self, what: &str, done: Result<Reconciled, Error>) {
+        match done {
+            Ok(done) if done.is_empty() => {}
+            Ok(Reconciled { bound, released, generation, .. }) => {
+                log::info!("generation {generation}: bound {bound:?}, released {released:?}");
+                drop(self.remember());
+            }
+            Err(error) => log::error!("{what}: {:#}", anyhow::Error::new(error)),
         }
     }
 

@@ -35,6 +35,12 @@ pub struct Reload {
     /// What it was read from.
     #[serde(skip)]
     pub texts: Arc<[Text]>,
+    /// When it was last looked at, if only to see that it says what it said.
+    #[serde(skip)]
+    pub looked: SystemTime,
+    /// When it was last read and is in force since.
+    #[serde(skip)]
+    pub succeeded: Option<SystemTime>,
 }
 
 /// A policy file that was read.
@@ -84,6 +90,8 @@ impl Reload {
             reloads: reloads + 1,
             failures: failures + u64::from(done.is_err()),
             texts: Arc::clone(&read.texts),
+            looked: read.at,
+            succeeded: done.as_ref().map_or_else(|_| before?.succeeded, |_| Some(read.at)),
         }
     }
 
@@ -126,6 +134,7 @@ pub async fn by_change(daemon: &Arc<Daemon>, watch: &mut Watch) -> Result<(), St
     // What could not be read has no text; why it could not may be another reason.
     if is_same && !read.texts.iter().any(|text| text.text.is_empty()) {
         watch.follow(&read.texts, read.at);
+        daemon.reload.send_modify(|reload| reload.looked = read.at);
         return Ok(());
     }
     apply(daemon, watch, read).await

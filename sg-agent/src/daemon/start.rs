@@ -13,8 +13,8 @@ use super::{
     socket,
 };
 use crate::{
-    dataplane::{Loaded, Only, Options, Place, Writer, environment, store::Store},
-    policy::Policy,
+    dataplane::{Error, Loaded, Only, Options, Place, Writer, environment, store::Store},
+    policy::{Policy, model::Settings},
 };
 
 /// A daemon whose policy is in force.
@@ -129,7 +129,7 @@ impl Start<'_> {
     /// Takes over what is in force, and completes it: devices may have come meanwhile, programs been taken off.
     fn keep(&self) -> anyhow::Result<Writer> {
         let settings = Loaded::open(self.options)?.state.policy().settings.clone();
-        let mut writer = Writer::open(self.options, Some(&settings))?;
+        let mut writer = self.open(&settings)?;
         anyhow::ensure!(writer.is_known(), "what is in force is not known any more");
         let policy = Arc::clone(writer.loaded.state.policy());
         if !writer.is_on_trial()
@@ -143,7 +143,7 @@ impl Start<'_> {
     fn apply_file(&self) -> anyhow::Result<Writer> {
         let policy = self.read.policy.as_ref().map_err(|faults| anyhow!("{faults}"))?;
         if self.is_loaded {
-            let mut writer = Writer::open(self.options, Some(&policy.settings))?;
+            let mut writer = self.open(&policy.settings)?;
             writer.note_config(&self.read.texts)?;
             writer.apply_file(policy, None)?;
             return Ok(writer);
@@ -154,8 +154,15 @@ impl Start<'_> {
         }
     }
 
+    /// What is in force, for writing; one interface that cannot be enforced is no reason not to enforce the others.
+    fn open(&self, settings: &Settings) -> Result<Writer, Error> {
+        let mut writer = Writer::open(self.options, Some(settings))?;
+        writer.report_faults();
+        Ok(writer)
+    }
+
     fn apply(&self, policy: &Arc<Policy>) -> anyhow::Result<Writer> {
-        let mut writer = Writer::open(self.options, Some(&policy.settings))?;
+        let mut writer = self.open(&policy.settings)?;
         writer.apply(policy)?;
         Ok(writer)
     }

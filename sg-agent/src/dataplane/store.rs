@@ -53,6 +53,12 @@ pub struct Hook {
     pub role: Option<Role>,
     /// Why the receive hook is what it is.
     pub rx_reason: String,
+    /// Why a program is not where it should be.
+    #[serde(default)]
+    pub fault: Option<String>,
+    /// Since when the device is enforced, or is not: seconds since the epoch.
+    #[serde(default)]
+    pub since: u64,
     /// Whether the transmit hook is a clsact filter, which has no link.
     pub has_clsact: bool,
 }

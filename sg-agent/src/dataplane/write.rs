@@ -175,7 +175,7 @@ impl Kernel {
         1 - Control::half(self.control().word)
     }
 
-    fn write_lines(&self, plan: &Plan) {
+    pub(super) fn write_lines(&self, plan: &Plan) {
         const WORDS: usize = size_of::<Line>() / size_of::<u64>();
         for (first, lines) in &plan.lines {
             for (line, at) in lines.iter().zip(*first as usize..) {
@@ -199,7 +199,7 @@ impl Kernel {
         plan.interfaces.iter().try_for_each(|(slot, row)| self.set_slot(row.ifindex, *slot))
     }
 
-    fn set_slot(&mut self, ifindex: u32, slot: u32) -> Result<(), Error> {
+    pub(super) fn set_slot(&mut self, ifindex: u32, slot: u32) -> Result<(), Error> {
         let what = || format!("writing the slot of interface index {ifindex}");
         let maps = &mut self.maps;
         if ifindex < DIRECT_IFINDEX {
@@ -231,12 +231,12 @@ impl Kernel {
         self.maps.settings.set(half, plan.settings, 0).attempt(|| "writing the settings".to_owned())
     }
 
-    fn set_member(&mut self, key: &MemberKey, membership: Membership) -> Result<(), Error> {
+    pub(super) fn set_member(&mut self, key: &MemberKey, membership: Membership) -> Result<(), Error> {
         let member = Member { key: *key, membership };
         self.maps.members.insert(key, member, 0).attempt(|| "writing a group member".to_owned())
     }
 
-    fn remove_member(&mut self, key: &MemberKey) -> Result<(), Error> {
+    pub(super) fn remove_member(&mut self, key: &MemberKey) -> Result<(), Error> {
         match self.maps.members.remove(key) {
             Err(error) if !is_absent(&error) => Err(error).attempt(|| "removing a group member".to_owned()),
             _ => Ok(()),
@@ -254,7 +254,7 @@ impl Kernel {
         Ok(())
     }
 
-    fn all_members(&self) -> Result<Vec<(MemberKey, Membership)>, Error> {
+    pub(super) fn all_members(&self) -> Result<Vec<(MemberKey, Membership)>, Error> {
         let all = self.maps.members.iter().map(|found| found.map(|(key, member)| (key, member.membership)));
         all.collect::<Result<_, _>>().attempt(|| "reading the group members".to_owned())
     }
@@ -266,7 +266,8 @@ fn on_every_cpu<T: aya::Pod>(value: T) -> Result<PerCpuValues<T>, Error> {
     PerCpuValues::try_from(vec![value; cpus]).attempt(|| "counting the CPUs".to_owned())
 }
 
-fn is_absent(error: &aya::maps::MapError) -> bool {
+/// Whether there is no such element.
+pub(super) fn is_absent(error: &aya::maps::MapError) -> bool {
     use aya::maps::MapError;
     match error {
         MapError::KeyNotFound | MapError::ElementNotFound => true,

@@ -81,6 +81,24 @@ fn the_watchdog_is_fed_by_work() {
     daemon.until("WATCHDOG=1");
 }
 
+/// A manager that hears nothing holds nobody up: commands, reloads, the end.
+#[test]
+fn a_manager_that_does_not_listen_is_not_waited_for() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    daemon.deafen();
+    // Longer than the watchdog's turn.
+    std::thread::sleep(Duration::from_secs(1));
+    daemon.signal(Signal::SIGHUP);
+    let reloads = |daemon: &Daemon<'_>| {
+        daemon.ask(r#"{"status": {"json": true}}"#)["result"]["reload"]["reloads"].as_u64()
+    };
+    daemon.wait("the reload", |daemon| reloads(daemon).filter(|reloads| *reloads >= 2));
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end().success());
+    scene.expect("web", [true, false]);
+}
+
 /// E12: what a signal to end meets is finished first.
 #[test]
 fn a_change_under_way_is_finished() {
