@@ -12,7 +12,6 @@
 //! | [`watch`] | says when a file that the policy was read from changes |
 //! | [`socket`], [`session`] | clients, within bounds |
 //! | [`memory`] | what outlives a reboot |
-//! | [`devices`] | says when the devices of the host change |
 //! | [`sweep`] | frees expired connections |
 //! | [`protocol`] | what a line on the socket says |
 //! | [`dispatch`] | who does what a client asks |
