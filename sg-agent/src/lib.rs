@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod compile;
 pub mod dataplane;
+pub mod events;
 pub mod explain;
 pub mod import;
 pub mod observe;

@@ -11,8 +11,8 @@ use crate::addr::Addr;
 /// Size of the ring buffer in bytes, a power of two: 4096 records, so that a reader may be late by a moment.
 pub const RING_BYTES: usize = 1 << 19;
 
-/// Ticks for which [`Audience::budget`] lasts, as a power of two: 64 ms at 1000 Hz.
-pub const WINDOW_SHIFT: u32 = 6;
+/// Ticks for which [`Audience::budget`] lasts, as a power of two: 256 ms at 1000 Hz.
+pub const WINDOW_SHIFT: u32 = 8;
 
 /// What a record is about. Its number is [`Event::kind`], and an index of [`Audience::budget`] and of [`Told`].
 #[repr(u8)]

@@ -2,10 +2,10 @@
 
 use std::io::IsTerminal;
 
-/// When findings are coloured.
+/// When what is written is coloured.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Colour {
-    /// Colours; auto is where standard error is a terminal, NO_COLOR is not set and TERM is not dumb
+    /// Colours; auto is where the output is a terminal, NO_COLOR is not set and TERM is not dumb
     #[arg(long = "color", value_name = "WHEN", value_enum, default_value_t = When::Auto)]
     when: When,
 }
@@ -20,6 +20,11 @@ enum When {
 impl Colour {
     /// Whether standard error takes colours.
     pub fn on_stderr(self) -> bool {
+        self.on(&std::io::stderr())
+    }
+
+    /// Whether `output` takes colours.
+    pub fn on(self, output: &impl IsTerminal) -> bool {
         let is = |name: &str, test: fn(&str) -> bool| std::env::var(name).is_ok_and(|value| test(&value));
         match self.when {
             When::Always => true,
@@ -27,7 +32,7 @@ impl Colour {
             When::Auto => {
                 let unwanted =
                     is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb");
-                std::io::stderr().is_terminal() && !unwanted
+                output.is_terminal() && !unwanted
             }
         }
     }

@@ -5,8 +5,8 @@
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink::SocketAddrNetlink, recv,
-        sendto, socket_with,
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netdevice::index_to_name,
+        netlink::SocketAddrNetlink, recv, sendto, socket, socket_with,
     },
 };
 
@@ -63,6 +63,12 @@ const BUFFER: usize = 64 << 10;
 /// The devices by index.
 pub fn list() -> Result<Vec<Device>, Error> {
     dump().attempt(|| "listing the network devices".to_owned())
+}
+
+/// The name of the device with index `ifindex`.
+pub fn name(ifindex: u32) -> Option<String> {
+    let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None).ok()?;
+    index_to_name(socket, ifindex).ok()
 }
 
 /// The device named `name`.

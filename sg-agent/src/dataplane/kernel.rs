@@ -40,6 +40,8 @@ mod word {
     pub const WORD: usize = 0;
     pub const SEED: usize = 1;
     pub const CLOCK_OFFSET: usize = 2;
+    /// That of `listening`, which shares it with `interfaces`.
+    pub const LISTENING: usize = 5;
     pub const DEADLINE: usize = 6;
     pub const FALLBACK: usize = 7;
 }
@@ -78,6 +80,13 @@ impl Kernel {
     /// The control word stands for itself again.
     pub(super) fn disarm(&self) {
         self.maps.control.store(word::DEADLINE, 0);
+    }
+
+    /// Lets events be told until tick `until`; 0 = not any more.
+    pub(super) fn listen_until(&self, until: u64) {
+        let listening = if until == 0 { 0 } else { Control::listening_until(until) };
+        let words: [u64; 8] = zerocopy::transmute!(Control { listening, ..self.control() });
+        self.maps.control.store(word::LISTENING, words[word::LISTENING]);
     }
 
     /// Sets everything of the control line but the control word and the clock.

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Lock {
     directory: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -27,10 +27,25 @@ impl Lock {
         let until = Instant::now() + PATIENCE;
         loop {
             fs::create_dir_all(directory).of_file(directory)?;
-            if let Some(lock) = try_lock(directory, until)? {
+            if let Some(lock) = try_lock(directory, until, "changing the policy")? {
                 return Ok(lock);
             }
         }
+    }
+
+    /// Takes the lock of a directory that is there, without waiting for anybody. `doing` is what another holder is said to
+    /// be doing.
+    pub fn take_now(directory: &Path, doing: &str) -> Result<Self, Error> {
+        match try_lock(directory, Instant::now(), doing)? {
+            Some(lock) => Ok(lock),
+            None => Err(Error::NotLoaded),
+        }
+    }
+
+    /// Whether the directory is still the one that was locked.
+    pub fn is_current(&self) -> bool {
+        let inode = |found: std::io::Result<fs::Metadata>| found.map(|there| there.ino()).ok();
+        inode(fs::metadata(&self.directory)) == inode(self.file.metadata())
     }
 
     /// Removes the directory, if nothing is in it.
@@ -40,7 +55,7 @@ impl Lock {
 }
 
 /// The lock; `None` if the directory was removed while it was waited for.
-fn try_lock(directory: &Path, until: Instant) -> Result<Option<Lock>, Error> {
+fn try_lock(directory: &Path, until: Instant, doing: &str) -> Result<Option<Lock>, Error> {
     let file = match File::open(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened.of_file(directory)?,
@@ -50,12 +65,12 @@ fn try_lock(directory: &Path, until: Instant) -> Result<Option<Lock>, Error> {
         if Instant::now() > until {
             let holder = fs::read_to_string("/proc/locks").ok().and_then(|locks| holder(&locks, inode));
             let who = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
-            return Err(Error::InUse(format!("{who} is changing the policy")));
+            return Err(Error::InUse(format!("{who} is {doing}")));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    let is_there = fs::metadata(directory).is_ok_and(|there| there.ino() == inode);
-    Ok(is_there.then(|| Lock { directory: directory.to_owned(), _file: file }))
+    let lock = Lock { directory: directory.to_owned(), file };
+    Ok(lock.is_current().then_some(lock))
 }
 
 /// Who holds the lock of a file, as `/proc/locks` tells (proc_locks(5)): `1: FLOCK ADVISORY WRITE 708 00:13:16 0 EOF`.
@@ -76,7 +91,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("sg");
         let lock = Lock::take(&directory).unwrap();
-        let other = try_lock(&directory, Instant::now().checked_sub(Duration::from_secs(1)).unwrap());
+        let other = Lock::take_now(&directory, "changing the policy");
         let complaint = other.unwrap_err().to_string();
         assert!(complaint.ends_with(" is changing the policy"), "{complaint}");
         lock.remove();

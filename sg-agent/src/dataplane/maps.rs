@@ -2,10 +2,11 @@
 
 use std::{os::fd::AsFd as _, path::Path};
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use sg_common::{
     conntrack::{Entry, Key4, Key6, TableUse},
     control::{Control, Settings},
+    events::{Audience, Told},
     heap::Line,
     interface::Interface,
     members::{Member, MemberKey},
@@ -93,6 +94,24 @@ impl Maps {
             table_use: array(TABLE_USE)?.typed()?,
             stats: array(STATS)?.typed()?,
             rule_counters: array(RULE_COUNTERS)?.typed()?,
+        })
+    }
+}
+
+/// The tables by which the kernel side tells what happens.
+pub struct EventMaps {
+    pub events: RingBuf<MapData>,
+    pub audience: Memory,
+    pub told: PerCpuArray<MapData, Told>,
+}
+
+impl EventMaps {
+    /// The tables pinned in `directory`.
+    pub fn open(directory: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            events: Opened::new(directory, EVENTS)?.typed()?,
+            audience: Opened::new(directory, AUDIENCE)?.memory(size_of::<Audience>(), Access::Write)?,
+            told: Opened::new(directory, TOLD)?.typed()?,
         })
     }
 }

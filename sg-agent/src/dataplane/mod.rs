@@ -21,6 +21,7 @@
 //! | [`trial`] | a change that is taken back unless it is confirmed; the policy before |
 //! | [`store`], [`history`] | what is remembered beside the tables |
 //! | `upgrade` | programs of another build for the tables in use |
+//! | [`listen`] | the kernel side's events |
 //! | `lock` | keeps two writers apart |
 
 pub mod attach;
@@ -37,6 +38,7 @@ pub mod interfaces;
 pub mod kernel;
 pub mod kernel_log;
 pub mod links;
+pub mod listen;
 pub mod load;
 mod lock;
 mod maps;
