@@ -9,3 +9,4 @@ pub mod explain;
 pub mod import;
 pub mod observe;
 pub mod policy;
+pub mod top;

@@ -15,12 +15,14 @@ mod fit;
 pub mod import;
 pub mod kernel_log;
 mod missing;
+pub mod monitor;
 pub mod rules;
 pub mod schema;
 pub mod service;
 pub mod stats;
 pub mod status;
 pub mod template;
+pub mod top;
 pub mod unload;
 
 use std::process::ExitCode;
@@ -69,6 +71,8 @@ pub enum Command {
     Explain(explain::Explain),
     /// Turn the security groups of another product into a policy file
     Import(import::Import),
+    /// Stream drops with their reason, opened and closed connections
+    Monitor(monitor::Monitor),
     /// Return to the policy before
     Rollback(confirm::Rollback),
     /// Show every rule in force with what it decided
@@ -83,6 +87,8 @@ pub enum Command {
     Status(status::Status),
     /// List and show the built-in templates
     Template(template::Template),
+    /// Watch interfaces, connections, drops and rules live
+    Top(top::Top),
     /// Detach everything and remove every pin
     Unload(unload::Unload),
 }
@@ -101,6 +107,7 @@ impl Command {
             Command::Detach(verb) => verb.run(options),
             Command::Explain(verb) => verb.run(options),
             Command::Import(verb) => verb.run(),
+            Command::Monitor(verb) => verb.run(options),
             Command::Rollback(verb) => verb.run(options),
             Command::Rules(verb) => verb.run(options),
             Command::Schema(verb) => verb.run(),
@@ -108,6 +115,7 @@ impl Command {
             Command::Stats(verb) => verb.run(options),
             Command::Status(verb) => verb.run(options),
             Command::Template(verb) => verb.run(),
+            Command::Top(verb) => verb.run(options),
             Command::Unload(verb) => verb.run(options),
         }
     }

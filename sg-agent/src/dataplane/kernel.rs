@@ -1,7 +1,8 @@
 //! The tables and programs of one network namespace.
 
 use std::{
-    path::Path,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -33,6 +34,8 @@ const NO_FRAME: [u8; 60] = [0; 60];
 pub struct Kernel {
     pub(super) maps: Maps,
     pub(super) programs: Programs,
+    /// Where it is pinned, and the inode of that directory.
+    directory: (PathBuf, Option<u64>),
 }
 
 /// Index of a word of [`Control`].
@@ -49,7 +52,15 @@ mod word {
 impl Kernel {
     /// What is pinned in `directory`.
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
-        Ok(Self { maps: Maps::open(directory)?, programs: Programs::open(directory)? })
+        let maps = Maps::open(directory)?;
+        let programs = Programs::open(directory)?;
+        Ok(Self { maps, programs, directory: (directory.to_owned(), inode(directory)) })
+    }
+
+    /// Whether it is still what is pinned there: it is not after `unload`.
+    pub fn is_pinned(&self) -> bool {
+        let (directory, known) = &self.directory;
+        known.is_some() && inode(directory) == *known
     }
 
     /// The control line.
@@ -238,6 +249,10 @@ impl Kernel {
             members: members.max_entries(),
         })
     }
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).map(|found| found.ino()).ok()
 }
 
 fn add(sum: &mut DirectionStats, one: &DirectionStats) {

@@ -113,6 +113,11 @@ impl Loaded {
         Ok(self.rule_counters(at..at + 1)?.pop().unwrap_or_default())
     }
 
+    /// Whether it is still what is in force.
+    pub fn is_current(&self) -> Result<bool, Error> {
+        Ok(self.kernel.is_pinned() && self.kernel.generation()? == self.state.generation())
+    }
+
     /// The tick from which on the rule with this counter, or one that is the same, has been in force.
     pub fn in_force_since(&self, counter: u32) -> Option<u64> {
         self.history.since(counter)

@@ -6,6 +6,7 @@ use std::{
     fs::{self, File},
     io::{BufReader, BufWriter, Write as _},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -81,6 +82,11 @@ impl Store {
     /// Where the state of `generation` is kept.
     pub fn state_path(&self, generation: u32) -> PathBuf {
         self.directory.join(numbered(STATE, generation))
+    }
+
+    /// When the state of `generation` was written, which is when it came into force.
+    pub fn since(&self, generation: u32) -> Option<SystemTime> {
+        fs::metadata(self.state_path(generation)).and_then(|file| file.modified()).ok()
     }
 
     /// What the rules of `generation` have behind them.

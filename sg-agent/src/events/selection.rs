@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use sg_common::events;
 
 use super::event::{Event, Missed, Told, What};
 use crate::{observe::connection::End, policy::model::Direction};
@@ -35,7 +36,7 @@ pub struct Wish {
 }
 
 /// What an event is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A packet was dropped.
@@ -44,6 +45,17 @@ pub enum Kind {
     Opened,
     /// A connection is no longer tracked.
     Closed,
+}
+
+impl Kind {
+    /// Its bit in what the kernel side is asked for.
+    pub const fn bit(self) -> u32 {
+        match self {
+            Self::Dropped => events::Kind::Dropped.bit(),
+            Self::Opened => events::Kind::Opened.bit(),
+            Self::Closed => events::Kind::Closed.bit(),
+        }
+    }
 }
 
 impl Wish {

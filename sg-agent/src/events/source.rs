@@ -59,7 +59,11 @@ impl Source {
         let listener = Listener::open(&place, &on(&loaded, wanted, interface.as_deref()))?;
         let clock = loaded.kernel.clock()?;
         let unreported = Unreported::new(listener.counts()?);
-        let listener = AsyncFd::register(listener)
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; a listener keeps its descriptor until it is dropped"
+        )]
+        let listener = AsyncFd::new(listener)
             .map_err(|error| Error::Environment(format!("waiting for events: {error}")))?;
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -104,7 +108,7 @@ impl Source {
         }
         self.clock = listener.kernel().clock()?;
         let missed = self.unreported.since(listener.counts()?);
-        if listener.kernel().generation()? != self.loaded.state.generation() {
+        if !self.loaded.is_current()? {
             self.learn()?;
         }
         Ok(missed)
