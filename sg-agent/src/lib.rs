@@ -3,10 +3,12 @@
 
 pub mod cli;
 pub mod compile;
+pub mod daemon;
 pub mod dataplane;
 pub mod events;
 pub mod explain;
 pub mod import;
+pub mod metrics;
 pub mod observe;
 pub mod policy;
 pub mod top;

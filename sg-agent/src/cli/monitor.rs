@@ -12,12 +12,15 @@ use ipnet::IpNet;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sg_common::verdict::Reason;
 use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::UnixStream,
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
 
-use super::colour::Colour;
+use super::{Client, Served, client, colour::Colour};
 use crate::{
+    daemon::protocol::{Request, Response},
     dataplane::{self, Options, Place, listen::Wanted},
     events::{
         Selection, Source, Told, Wish,
@@ -84,18 +87,23 @@ pub struct Monitor {
 
 impl Monitor {
     /// Streams, until it is interrupted, has told enough, or nobody reads any more.
-    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
+    pub fn run(self, options: &Options, client: &Client) -> anyhow::Result<ExitCode> {
         let out = self.output()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.stream(options, out))?;
+        runtime.block_on(self.stream(options, client, out))?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn stream(&self, options: &Options, mut out: Output) -> anyhow::Result<()> {
-        dataplane::environment::check()?;
-        let place = Place::find(options)?;
-        let mut source = Source::open(place, self.wanted(), self.interface.clone(), Sweeps::Itself)?;
-        let mut selection = Selection::new(self.wish(), Instant::now());
+    async fn stream(&self, options: &Options, client: &Client, mut out: Output) -> anyhow::Result<()> {
+        let mut feed = match client.connect(options)? {
+            Some(daemon) => Feed::of_daemon(daemon, self.wish()).await?,
+            None => {
+                let place = Place::find(options)?;
+                let (wanted, interface) = (self.wanted(), self.interface.clone());
+                Feed::Kernel(Box::new(Source::open(place, wanted, interface, Sweeps::Itself)?))
+            }
+        };
+        let mut selection = Selection::new(self.kept(), Instant::now());
         let mut left = self.count.unwrap_or(u64::MAX);
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -112,7 +120,7 @@ impl Monitor {
                     }
                     selection.kept_back()
                 }
-                told = source.next() => {
+                told = feed.next() => {
                     let told = selection.pass(told?, Instant::now());
                     left -= u64::from(told.is_some());
                     told
@@ -138,7 +146,11 @@ impl Monitor {
         }
     }
 
-    /// What of that is shown. The sample is taken already.
+    /// What of that is shown: sample and rate are seen to already.
+    fn kept(&self) -> Wish {
+        Wish { sample: None, per_second: None, ..self.wish() }
+    }
+
     fn wish(&self) -> Wish {
         Wish {
             kinds: self.only.clone(),
@@ -149,8 +161,8 @@ impl Monitor {
             remote: self.remote,
             port: self.port,
             reason: self.reason.map(str::to_owned),
-            sample: None,
-            per_second: None,
+            sample: self.sample.map(u64::from),
+            per_second: Some(self.rate.into()),
         }
     }
 
@@ -167,6 +179,39 @@ impl Monitor {
         }
         Ok(Output::Lines(Lines::new(self.colour.on(&io::stdout()))))
     }
+}
+
+/// Where events come from.
+enum Feed {
+    Kernel(Box<Source>),
+    Daemon(tokio::io::Lines<BufReader<UnixStream>>),
+}
+
+impl Feed {
+    /// What the daemon tells somebody with this wish.
+    async fn of_daemon(daemon: client::Daemon, wish: Wish) -> anyhow::Result<Self> {
+        let mut stream = UnixStream::from_std(daemon.into_stream()?)?;
+        let request = serde_json::to_string(&Request::borrowed(&Served::Monitor(wish)))? + "\n";
+        stream.write_all(request.as_bytes()).await?;
+        let mut lines = BufReader::new(stream).lines();
+        let response: Response = serde_json::from_str(&next_line(&mut lines).await?)?;
+        match response.error {
+            Some(error) => Err(dataplane::Error::Environment(error).into()),
+            None => Ok(Self::Daemon(lines)),
+        }
+    }
+
+    async fn next(&mut self) -> anyhow::Result<Told> {
+        match self {
+            Self::Kernel(source) => Ok(source.next().await?),
+            Self::Daemon(lines) => Ok(serde_json::from_str(&next_line(lines).await?)?),
+        }
+    }
+}
+
+async fn next_line(lines: &mut tokio::io::Lines<BufReader<UnixStream>>) -> anyhow::Result<String> {
+    let ended = || dataplane::Error::Environment("the daemon tells no more: see its log".to_owned());
+    Ok(lines.next_line().await?.ok_or_else(ended)?)
 }
 
 fn reason(text: &str) -> Result<&'static str, String> {

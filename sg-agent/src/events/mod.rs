@@ -8,11 +8,13 @@
 //! | [`event`] | an event in words and numbers, as JSON has it |
 //! | [`naming`] | names of interfaces, groups and rules for a record of the kernel side |
 //! | [`source`] | reads the kernel side's events |
+//! | [`hub`] | reads for many |
 //! | [`selection`] | which events somebody wants, and how many |
 //! | [`line`] | a line for people |
 //! | [`journal`] | an entry of systemd's journal |
 
 pub mod event;
+pub mod hub;
 pub mod journal;
 pub mod line;
 pub mod naming;
@@ -20,5 +22,6 @@ pub mod selection;
 pub mod source;
 
 pub use event::{Event, Missed, Told, What};
+pub use hub::Hub;
 pub use selection::{Selection, Wish};
 pub use source::Source;

@@ -11,7 +11,7 @@ use crate::{observe::connection::End, policy::model::Direction};
 
 /// What an event has to be; what is `None` or empty does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Wish {
     /// Of one of these kinds: `dropped`, `opened`, `closed`.
     pub kinds: Vec<Kind>,

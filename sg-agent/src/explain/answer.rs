@@ -107,6 +107,8 @@ fn rule<'a>(
 
 #[cfg(test)]
 pub(super) mod tests {
+    use sg_common::stats::NO_COUNTER;
+
     use super::*;
     use crate::{compile::tests::make, explain::asked::tests::asked, policy::model::Remote};
 

@@ -164,7 +164,7 @@ fn panel(
         frame.render_widget(Line::styled(table.nothing, theme.quiet()).centered(), inside);
         return;
     }
-    rows(frame, inside, &table, offset..last, theme);
+    rows(frame, inside, &table.fitting(inside.width), offset..last, theme);
 }
 
 fn rows(frame: &mut Frame, area: Rect, table: &Table, shown: std::ops::Range<usize>, theme: Theme) {

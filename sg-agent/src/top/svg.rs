@@ -85,10 +85,7 @@ fn colour(colour: Color) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use ratatui::{
-        layout::Rect,
-        style::{Style, Stylize as _},
-    };
+    use ratatui::{layout::Rect, style::Style};
 
     use super::*;
 

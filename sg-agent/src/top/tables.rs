@@ -31,6 +31,23 @@ pub struct Column {
     pub width: Constraint,
     /// Where its text stands.
     pub alignment: Alignment,
+    /// Where there is no room for all, the columns with the highest of these go first; those with 0 stay.
+    spare: u8,
+}
+
+impl Column {
+    /// The same, which goes where there is no room; those with a higher `rank` before.
+    const fn spare(self, rank: u8) -> Self {
+        Self { spare: rank, ..self }
+    }
+
+    /// The least that it takes.
+    const fn least(&self) -> u16 {
+        match self.width {
+            Constraint::Length(width) | Constraint::Min(width) => width,
+            _ => 0,
+        }
+    }
 }
 
 /// A cell.
@@ -53,20 +70,35 @@ pub struct Table {
     pub nothing: &'static str,
 }
 
+impl Table {
+    /// The table without the columns that there is no room for in `width`.
+    pub fn fitting(mut self, width: u16) -> Self {
+        while self.columns.iter().map(|column| column.least() + 1).sum::<u16>() > width + 1 {
+            let spare = self.columns.iter().enumerate().max_by_key(|(_, column)| column.spare);
+            let Some(at) = spare.filter(|(_, column)| column.spare > 0).map(|(at, _)| at) else { break };
+            self.columns.remove(at);
+            for row in &mut self.rows {
+                row.remove(at);
+            }
+        }
+        self
+    }
+}
+
 /// Samples that an interface's picture shows.
 const PICTURE: u16 = 16;
 
 const fn left(name: &'static str, width: u16) -> Column {
-    Column { name, width: Constraint::Length(width), alignment: Alignment::Left }
+    Column { name, width: Constraint::Length(width), alignment: Alignment::Left, spare: 0 }
 }
 
 const fn right(name: &'static str, width: u16) -> Column {
-    Column { name, width: Constraint::Length(width), alignment: Alignment::Right }
+    Column { name, width: Constraint::Length(width), alignment: Alignment::Right, spare: 0 }
 }
 
 /// Takes what the others leave.
 const fn rest(name: &'static str, least: u16) -> Column {
-    Column { name, width: Constraint::Min(least), alignment: Alignment::Left }
+    Column { name, width: Constraint::Min(least), alignment: Alignment::Left, spare: 0 }
 }
 
 fn cell(text: impl Into<String>, style: Style) -> Cell {
@@ -140,8 +172,8 @@ fn interfaces(all: &[Interface], order: &str, theme: Theme) -> Table {
             right("OUT pkt", 7),
             right("byte", 5),
             right("drop", 5),
-            right("new", 5),
-            left("PACKETS", PICTURE),
+            right("new", 5).spare(1),
+            left("PACKETS", PICTURE).spare(2),
         ],
         rows: sorted.iter().map(row).collect(),
         nothing: "no interface is bound",
@@ -184,11 +216,11 @@ fn flows(all: &[Flow], order: &str, theme: Theme) -> Table {
             left("IFACE", 8),
             left("PROT", 4),
             left("STATE", 11),
-            left("BY", 3),
+            left("BY", 3).spare(1),
             rest("FROM > TO", 26),
-            right("pkt", 4),
-            right("byte", 4),
-            right("AGE", 5),
+            right("pkt", 5).spare(3),
+            right("byte", 5),
+            right("AGE", 5).spare(2),
             right("ENDS", 5),
         ],
         rows: sorted.iter().map(row).collect(),
@@ -219,9 +251,9 @@ fn drops(all: &[Drops], order: &str, theme: Theme) -> Table {
             left("REASON", 17),
             right("in", 5),
             right("out", 5),
-            right("TOTAL", 9),
-            left("MOST ON", 10),
-            rest("WHICH MEANS", 10),
+            right("TOTAL", 9).spare(1),
+            left("MOST ON", 10).spare(2),
+            rest("WHICH MEANS", 10).spare(3),
         ],
         rows: sorted.iter().map(row).collect(),
         nothing: "nothing was dropped",
@@ -254,10 +286,10 @@ fn rules(all: &[Rule], order: &str, theme: Theme) -> Table {
     Table {
         columns: vec![
             right("pkt", 5),
-            right("byte", 5),
-            right("TOTAL", 6),
+            right("byte", 5).spare(3),
+            right("TOTAL", 6).spare(1),
             left("IFACE", 8),
-            left("WAY", 3),
+            left("WAY", 3).spare(2),
             left("DOES", 5),
             rest("RULE", 16),
         ],
