@@ -82,7 +82,7 @@ pub struct Event {
     pub remote_port: [u8; 2],
     /// Directory slot of the interface; 0 = it is not known.
     pub slot: u32,
-    /// Index of the device that the packet was on; 0 where there was no packet.
+    /// Of a drop: index of the device that the packet was on.
     pub ifindex: u32,
     /// Bytes of the dropped packet as the counters count them.
     pub length: u32,

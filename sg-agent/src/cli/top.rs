@@ -48,6 +48,9 @@ pub struct Top {
     /// What to show first
     #[arg(long, value_enum, default_value = "overview")]
     view: Tab,
+    /// How often to look before the one frame is made
+    #[arg(long, hide = true, value_name = "N", default_value_t = 1)]
+    looks: u32,
     /// Also write the one frame as a picture
     #[arg(long, hide = true, value_name = "FILE", requires = "once")]
     svg: Option<PathBuf>,
@@ -69,8 +72,10 @@ impl Top {
     }
 
     fn print_once(&self, options: &Options, screen: &mut Screen) -> anyhow::Result<ExitCode> {
-        std::thread::sleep(self.interval);
-        screen.look(options)?;
+        for _ in 0..self.looks {
+            std::thread::sleep(self.interval);
+            screen.look(options)?;
+        }
         let (width, height) = size();
         let mut terminal = Terminal::new(TestBackend::new(width, height))?;
         // A picture has colours, a line of text has none.

@@ -35,13 +35,17 @@ impl Naming<'_> {
         let kind = Kind::from_number(record.kind)?;
         // The slot may have got another tenant since.
         let is_same = |bound: &Bound| match kind {
-            Kind::Closed => !is_before(record.generation, bound.row.born),
-            Kind::Dropped | Kind::Opened => bound.row.ifindex == record.ifindex,
+            Kind::Dropped => bound.row.ifindex == record.ifindex,
+            Kind::Opened | Kind::Closed => !is_before(record.generation, bound.row.born),
         };
         let mut bound = self.state.interfaces().iter();
         let tenant = bound.find(|(_, bound)| bound.slot == record.slot && is_same(bound));
         let interface = tenant.map_or_else(|| self.unnamed(record), |(name, _)| name.clone());
-        let rule = tenant.and_then(|(_, bound)| self.state.rule_with_counter(bound, record.counter));
+        // What judges the interface has changed since: the counter may be another rule's by now.
+        let is_known = |(_, bound): &(&String, &Bound)| !is_before(record.generation, bound.row.generation);
+        let rule = tenant
+            .filter(is_known)
+            .and_then(|(_, bound)| self.state.rule_with_counter(bound, record.counter));
         let (local, remote) = ends(record, kind).unzip();
         Some(Event {
             time: Event::stamp(time::when(self.clock, record.tick)),
@@ -267,6 +271,8 @@ mod tests {
             (name(&closed), name(&Record { generation: 0, ..closed })),
             ("tap1".into(), "(gone)".into())
         );
+        let opened = Record { kind: Kind::Opened as u8, ..closed };
+        assert_eq!(name(&opened), "tap1");
         assert_eq!(naming.event(&Record { kind: 9, ..closed }), None);
     }
 

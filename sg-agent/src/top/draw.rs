@@ -81,9 +81,10 @@ fn fill(frame: &mut Frame, area: Rect, snapshot: &Snapshot, theme: Theme) {
     let refused =
         if snapshot.refused > 0.0 { format!(", {} refused", short(snapshot.refused)) } else { String::new() };
     let text = format!(
-        " {} of {} connections, +{}/s{refused} ",
+        " {} of {} connections ({:.1} %), +{}/s{refused} ",
         grouped(used),
         grouped(most),
+        share * 100.0,
         short(snapshot.opened)
     );
     let style = if refused.is_empty() { theme.fill(share) } else { theme.bad() };
@@ -92,7 +93,7 @@ fn fill(frame: &mut Frame, area: Rect, snapshot: &Snapshot, theme: Theme) {
     frame.render_widget(Line::styled(text, style), words);
     let gauge = LineGauge::default()
         .ratio(share)
-        .label(format!("{:.1} %", share * 100.0))
+        .label("")
         .filled_style(style)
         .unfilled_style(theme.quiet())
         .filled_symbol("━")

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How many samples an interface's history goes back.
-const REMEMBERED: usize = 120;
+pub const REMEMBERED: usize = 120;
 
 /// The samples so far.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use ratatui::{
 };
 
 /// Size of a character, in pixels.
-const CELL: (u32, u32) = (9, 19);
+const CELL: (u32, u32) = (9, 17);
 const MARGIN: u32 = 12;
 const BACKGROUND: &str = "#16181d";
 const FOREGROUND: &str = "#d7dae0";
@@ -58,7 +58,7 @@ fn run(out: &mut String, at: (u32, u32), cells: &[&Cell]) {
     let _ = writeln!(
         out,
         "<text x=\"{x}\" y=\"{}\" textLength=\"{width}\" lengthAdjust=\"spacingAndGlyphs\" fill=\"{foreground}\"{weight}{opacity}>{text}</text>",
-        y + 14
+        y + 13
     );
 }
 
@@ -94,7 +94,7 @@ mod tests {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 8, 2));
         buffer.set_string(2, 1, "a<b", Style::new().red().bold());
         let picture = svg(&buffer);
-        let text = "<text x=\"30\" y=\"45\" textLength=\"27\" lengthAdjust=\"spacingAndGlyphs\" fill=\"#f0716b\" \
+        let text = "<text x=\"30\" y=\"42\" textLength=\"27\" lengthAdjust=\"spacingAndGlyphs\" fill=\"#f0716b\" \
                     font-weight=\"bold\">a&lt;b</text>";
         assert!(picture.contains(text), "{picture}");
         assert_eq!(picture.matches("<text").count(), 1);
@@ -104,6 +104,6 @@ mod tests {
     fn what_is_chosen_has_a_background() {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 2, 1));
         buffer.set_string(0, 0, "ab", Style::new().reversed());
-        assert!(svg(&buffer).contains("width=\"18\" height=\"19\" fill=\"#d7dae0\""));
+        assert!(svg(&buffer).contains("width=\"18\" height=\"17\" fill=\"#d7dae0\""));
     }
 }

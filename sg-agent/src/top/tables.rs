@@ -9,6 +9,7 @@ use ratatui::{
 
 use super::{
     numbers::{grouped, short, sparkline, whole},
+    rates::REMEMBERED,
     snapshot::{Drops, Flow, Interface, Rate, Rule, Snapshot},
     theme::Theme,
     view::{Tab, View},
@@ -85,8 +86,8 @@ impl Table {
     }
 }
 
-/// Samples that an interface's picture shows.
-const PICTURE: u16 = 16;
+/// The least that an interface's picture takes.
+const PICTURE: u16 = 12;
 
 const fn left(name: &'static str, width: u16) -> Column {
     Column { name, width: Constraint::Length(width), alignment: Alignment::Left, spare: 0 }
@@ -160,12 +161,12 @@ fn interfaces(all: &[Interface], order: &str, theme: Theme) -> Table {
         row.extend(direction(&one.ingress));
         row.extend(direction(&one.egress));
         row.push(number(one.opened, Style::new(), theme));
-        row.push(cell(sparkline(&one.history, PICTURE.into()), theme.history()));
+        row.push(cell(sparkline(&one.history, REMEMBERED), theme.history()));
         row
     };
     Table {
         columns: vec![
-            rest("INTERFACE", 10),
+            left("INTERFACE", 15),
             right("IN pkt", 6),
             right("byte", 5),
             right("drop", 5),
@@ -173,7 +174,7 @@ fn interfaces(all: &[Interface], order: &str, theme: Theme) -> Table {
             right("byte", 5),
             right("drop", 5),
             right("new", 5).spare(1),
-            left("PACKETS", PICTURE).spare(2),
+            Column { alignment: Alignment::Right, ..rest("PACKETS", PICTURE).spare(2) },
         ],
         rows: sorted.iter().map(row).collect(),
         nothing: "no interface is bound",
