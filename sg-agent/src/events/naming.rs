@@ -16,13 +16,18 @@ use crate::{
         connection::{Both, End, by_direction, has_ports},
         time,
     },
-    policy::{model::Direction, validate::protocol_name},
+    policy::{
+        model::{Direction, Group, Rule as PolicyRule},
+        validate::protocol_name,
+    },
 };
 
 /// What is in force, and what time it is.
 pub struct Naming<'a> {
     /// What is in force.
     pub state: &'a State,
+    /// What was in force before, if that is known: connections that a change of policy cuts are of its rules.
+    pub before: Option<&'a State>,
     /// The clocks.
     pub clock: &'a Clock,
     /// The name of the device with an index, for devices that nothing is in force on.
@@ -41,14 +46,10 @@ impl Naming<'_> {
         let mut bound = self.state.interfaces().iter();
         let tenant = bound.find(|(_, bound)| bound.slot == record.slot && is_same(bound));
         let interface = tenant.map_or_else(|| self.unnamed(record), |(name, _)| name.clone());
-        // What judges the interface has changed since: the counter may be another rule's by now.
-        let is_known = |(_, bound): &(&String, &Bound)| !is_before(record.generation, bound.row.generation);
-        let rule = tenant
-            .filter(is_known)
-            .and_then(|(_, bound)| self.state.rule_with_counter(bound, record.counter));
+        let rule = tenant.and_then(|(name, _)| self.rule(name, record));
         let (local, remote) = ends(record, kind).unzip();
         Some(Event {
-            time: Event::stamp(time::when(self.clock, record.tick)),
+            time: Event::stamp(time::when(self.clock, moment(record, kind))),
             what: self.what(record, kind, tenant.is_some()),
             interface,
             protocol: local.is_some().then(|| protocol_name(Some(record.protocol))),
@@ -61,6 +62,16 @@ impl Naming<'_> {
                 description: rule.description.clone(),
             }),
         })
+    }
+
+    /// The rule with the record's counter, in the policy that had judged it: in another the counter may be another rule's.
+    fn rule(&self, interface: &str, record: &Record) -> Option<(&Group, &PolicyRule)> {
+        let mut states = [Some(self.state), self.before].into_iter().flatten();
+        let (state, bound) = states.find_map(|state| {
+            let bound = state.interfaces().get(interface)?;
+            (!is_before(record.generation, bound.row.generation)).then_some((state, bound))
+        })?;
+        state.rule_with_counter(bound, record.counter)
     }
 
     fn unnamed(&self, record: &Record) -> String {
@@ -82,7 +93,7 @@ impl Naming<'_> {
             Kind::Opened => What::Opened { opener: direction },
             Kind::Closed => {
                 let life = Life(record.life);
-                let ticks = record.tick.saturating_sub(record.created);
+                let ticks = moment(record, kind).saturating_sub(record.created);
                 What::Closed {
                     opener: self::direction(life.opened_by_egress()),
                     how: how(record.why, life, is_there),
@@ -93,6 +104,12 @@ impl Naming<'_> {
             }
         }
     }
+}
+
+/// When it happened: a connection whose time was over ended then, whenever that was noticed.
+fn moment(record: &Record, kind: Kind) -> u64 {
+    let is_over = kind == Kind::Closed && record.why == Ended::Over as u8;
+    if is_over { record.tick.min(Life(record.life).expires()) } else { record.tick }
 }
 
 /// Generations wrap: `one` is before `other` if the difference is negative.
@@ -188,7 +205,7 @@ mod tests {
 
     fn json(state: &State, record: &Record) -> String {
         let device = |index: u32| (index == 9).then(|| "eth9".to_owned());
-        let naming = Naming { state, clock: &make::clock(), device: &device };
+        let naming = Naming { state, before: None, clock: &make::clock(), device: &device };
         serde_json::to_string(&naming.event(record).unwrap()).unwrap()
     }
 
@@ -232,6 +249,8 @@ mod tests {
             kind: Kind::Closed as u8,
             why: Ended::Over as u8,
             life: life(true).0,
+            // It was over half a second ago, and noticed now.
+            tick: 4850,
             created: 4550,
             packets: [3, 2],
             bytes: [300, 200],
@@ -263,7 +282,7 @@ mod tests {
     #[test]
     fn a_slot_that_has_another_tenant_is_not_named_after_it() {
         let state = state();
-        let naming = Naming { state: &state, clock: &make::clock(), device: &|_| None };
+        let naming = Naming { state: &state, before: None, clock: &make::clock(), device: &|_| None };
         let name = |record: &Record| naming.event(record).unwrap().interface;
         assert_eq!(name(&Record { ifindex: 77, ..dropped(&state) }), "#77");
         let closed = Record { kind: Kind::Closed as u8, ifindex: 0, ..dropped(&state) };
@@ -274,6 +293,19 @@ mod tests {
         let opened = Record { kind: Kind::Opened as u8, ..closed };
         assert_eq!(name(&opened), "tap1");
         assert_eq!(naming.event(&Record { kind: 9, ..closed }), None);
+    }
+
+    #[test]
+    fn a_rule_is_named_by_the_policy_that_judged() {
+        let state = state();
+        let empty = make::policy(vec![make::group("web", Vec::new())]);
+        let after = make::apply(&state, &empty, &[make::interface(&["web"], &["10.0.0.5"])]).1;
+        assert!(after.interfaces()["tap1"].row.generation > 1);
+        let rule = |before| {
+            let naming = Naming { state: &after, before, clock: &make::clock(), device: &|_| None };
+            naming.event(&dropped(&state)).unwrap().rule.map(|rule| rule.description)
+        };
+        assert_eq!((rule(None), rule(Some(&state))), (None, Some("no telnet".to_owned())));
     }
 
     #[test]

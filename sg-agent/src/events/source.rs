@@ -13,7 +13,7 @@ use super::{
     naming::Naming,
 };
 use crate::{
-    compile::Clock,
+    compile::{Clock, State},
     dataplane::{
         Error, Loaded, Place, interfaces,
         listen::{Count, Listener, Wanted},
@@ -38,6 +38,7 @@ pub struct Source {
     listener: AsyncFd<Listener>,
     place: Place,
     loaded: Loaded,
+    before: Option<State>,
     clock: Clock,
     beat: Interval,
     wanted: Wanted,
@@ -67,7 +68,8 @@ impl Source {
             .map_err(|error| Error::Environment(format!("waiting for events: {error}")))?;
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { listener, place, loaded, clock, beat, wanted, interface, unreported, sweeps })
+        let before = None;
+        Ok(Self { listener, place, loaded, before, clock, beat, wanted, interface, unreported, sweeps })
     }
 
     /// The next thing there is to tell. Fails when what was loaded is gone. May be dropped and called again.
@@ -116,7 +118,8 @@ impl Source {
 
     /// Learns what is in force; the interface may have another slot by now.
     fn learn(&mut self) -> Result<(), Error> {
-        self.loaded = Loaded::at(&self.place)?;
+        let loaded = Loaded::at(&self.place)?;
+        self.before = Some(std::mem::replace(&mut self.loaded, loaded).state);
         self.listener.get_ref().want(&on(&self.loaded, self.wanted, self.interface.as_deref()));
         Ok(())
     }
@@ -125,7 +128,12 @@ impl Source {
         if (record.generation.wrapping_sub(self.loaded.state.generation()) as i32) > 0 {
             self.learn()?;
         }
-        let naming = Naming { state: &self.loaded.state, clock: &self.clock, device: &interfaces::name };
+        let naming = Naming {
+            state: &self.loaded.state,
+            before: self.before.as_ref(),
+            clock: &self.clock,
+            device: &interfaces::name,
+        };
         Ok(naming.event(record))
     }
 }

@@ -128,3 +128,36 @@ fn a_monitor_ends_with_its_reader() {
     assert!(child.wait().expect("its end").success());
     assert_eq!(plane.counters.loaded.kernel.control().listening, 0);
 }
+
+/// A daemon reads for as many as want to know, and only as long as somebody does.
+#[test]
+fn a_daemon_tells_many() {
+    let plane = plane();
+    let policy = plane.agent.write("daemon.yaml", &super::policy(super::WITH_WEB));
+    let mut command = std::process::Command::new(sg_tests::agent::binary());
+    command.arg("--state-dir").arg(plane.agent.state_dir()).arg("run").arg("--config").arg(policy);
+    let mut daemon = plane.host.enter(|| command.spawn()).expect("starting the daemon");
+    let socket = plane.agent.state_dir().join(format!("netns-{}/control.sock", plane.host.inode()));
+    while !socket.exists() {
+        assert!(daemon.try_wait().expect("its state").is_none(), "the daemon ended");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let mut first = Monitor::start(&plane, &["--only", "dropped"]);
+    let mut second = Monitor::start(&plane, &["--reason", "rule", "--count", "1"]);
+    // The second may subscribe a moment later: the feed is open already.
+    let told = loop {
+        drop_one(&plane);
+        if let Some(told) = second.told(Duration::from_secs(1)) {
+            break told;
+        }
+    };
+    assert!(matches!(told, Told::Event(_)), "{told:?}");
+    first.event();
+    assert_eq!(first.end(Signal::SIGTERM), 0);
+    drop(second);
+    while plane.counters.loaded.kernel.control().listening != 0 {
+        thread::sleep(Duration::from_millis(50));
+    }
+    daemon.kill().expect("a signal");
+    daemon.wait().expect("its end");
+}

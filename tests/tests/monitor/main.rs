@@ -151,8 +151,7 @@ fn a_cut(plane: &mut Plane, family: Family, monitor: &mut Monitor) {
     plane.apply(&policy(""));
     on(plane, family).is_kept_out(Reason::Cut, &Transport::tcp(43_000, 80, ACK));
     let events = [monitor.event(), monitor.event()].map(|event| words(&event));
-    // The rule that had admitted it is not in force any more.
-    assert_eq!(events, ["tap0 tcp :80 closed in, cut, 1/0", "tap0 tcp :80 dropped in, cut"]);
+    assert_eq!(events, ["tap0 tcp :80 closed in, cut, 1/0, guest#0 web", "tap0 tcp :80 dropped in, cut"]);
 }
 
 /// Filters narrow what is told, `--count` ends it.
