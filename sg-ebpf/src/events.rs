@@ -188,7 +188,7 @@ fn record(kind: u32, slot: u32, now: u64) -> Option<RingBufEntry<Event>> {
 #[inline(always)]
 fn is_its_turn(told: &mut ToldKind, audience: &Audience, now: u64) -> bool {
     told.seen += 1;
-    if audience.sample > 1 && told.seen % u64::from(audience.sample) != 0 {
+    if audience.sample > 1 && !told.seen.is_multiple_of(u64::from(audience.sample)) {
         return false;
     }
     let window = now >> WINDOW_SHIFT;

@@ -85,7 +85,7 @@ impl Listener {
         }
         let lock = Lock::take_now(&pins, "listening already (events have one reader)")?;
         let mut listener = Self { maps: EventMaps::open(&pins)?, kernel: Kernel::open(&pins)?, lock };
-        while listener.next().is_some() {}
+        while listener.take().is_some() {}
         listener.want(wanted);
         listener.renew()?;
         Ok(listener)
@@ -113,7 +113,7 @@ impl Listener {
     }
 
     /// The next event, if there is one.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn take(&mut self) -> Option<Event> {
         loop {
             let item = self.maps.events.next()?;
             if let Ok(event) = Event::read_from_bytes(&item) {

@@ -86,7 +86,7 @@ impl Source {
                 ready = self.listener.readable_mut() => {
                     let mut ready = ready
                         .map_err(|error| Error::Environment(format!("waiting for events: {error}")))?;
-                    let Some(record) = ready.get_inner_mut().next() else {
+                    let Some(record) = ready.get_inner_mut().take() else {
                         ready.clear_ready();
                         continue;
                     };

@@ -34,6 +34,21 @@ fn flood(plane: &Plane, drops: u32) {
     plane.programs.repeat(Hook::TcxEgress, plane.ifindex("tap0"), &frame, drops);
 }
 
+/// How many of so many drops a monitor shows, once it has told of all.
+#[track_caller]
+fn shown_of(monitor: &mut Monitor, drops: u64) -> u64 {
+    let mut shown = 0;
+    while shown + monitor.missed.dropped_not_shown < drops {
+        match monitor.told(Duration::from_secs(60)) {
+            Some(Told::Event(_)) => shown += 1,
+            Some(Told::Missed(missed)) => monitor.missed = monitor.missed.and(missed),
+            None => panic!("{shown} shown, {:?} not, nothing more comes", monitor.missed),
+        }
+    }
+    assert_eq!((shown + monitor.missed.dropped_not_shown, monitor.missed.total()), (drops, drops - shown));
+    shown
+}
+
 /// A18, A21: a flood of drops is told in part, and how much was not is told exactly.
 #[test]
 fn a_flood_is_bounded_and_counted() {
@@ -41,34 +56,21 @@ fn a_flood_is_bounded_and_counted() {
     let plane = plane();
     let mut monitor = Monitor::start(&plane, &["--rate", "100"]);
     flood(&plane, DROPS as u32);
-    let mut shown = 0;
-    while shown + monitor.missed.dropped_not_shown < DROPS {
-        match monitor.told(Duration::from_secs(60)) {
-            Some(Told::Event(_)) => shown += 1,
-            Some(Told::Missed(missed)) => monitor.missed = monitor.missed.and(missed),
-            None => panic!("{shown} shown, {:?} not, nothing more comes", monitor.missed),
-        }
-    }
-    assert_eq!(shown + monitor.missed.total(), DROPS);
+    let shown = shown_of(&mut monitor, DROPS);
     // A hundred a second, and a flood of that size takes less than a few seconds anywhere.
-    assert!((1..5_000).contains(&shown), "{shown}");
+    assert!((1..1_000).contains(&shown), "{shown}");
     assert_eq!(counts(&plane), (DROPS, shown));
 }
 
-/// Every tenth event is told, the others are counted.
+/// Every tenth event is told, the others are counted. Each CPU counts for itself.
 #[test]
 fn a_sample_is_a_sample() {
     let plane = plane();
     let mut monitor = Monitor::start(&plane, &["--sample", "10"]);
     (0..100).for_each(|_| drop_one(&plane));
-    (0..10).for_each(|_| drop(monitor.event()));
-    while monitor.missed.dropped_not_shown < 90 {
-        match monitor.told(Duration::from_secs(60)) {
-            Some(Told::Missed(missed)) => monitor.missed = monitor.missed.and(missed),
-            other => panic!("{other:?}, {:?} not shown", monitor.missed),
-        }
-    }
-    assert_eq!(counts(&plane), (100, 10));
+    let shown = shown_of(&mut monitor, 100);
+    assert!((5..=10).contains(&shown), "{shown}");
+    assert_eq!(counts(&plane), (100, shown));
 }
 
 /// The kernel side writes no record while nobody listens, or after a listener has ended.
