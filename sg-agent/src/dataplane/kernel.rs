@@ -1,6 +1,7 @@
 //! The tables and programs of one network namespace.
 
 use std::{
+    collections::BTreeSet,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -36,6 +37,8 @@ pub struct Kernel {
     pub(super) programs: Programs,
     /// Where it is pinned, and the inode of that directory.
     directory: (PathBuf, Option<u64>),
+    /// The slots that each half of the directory may have entries in; `None`: any. There is one writer.
+    pub(super) used: [Option<BTreeSet<u32>>; 2],
 }
 
 /// Index of a word of [`Control`].
@@ -74,7 +77,8 @@ impl Kernel {
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
         let maps = Maps::open(directory)?;
         let programs = Programs::open(directory)?;
-        Ok(Self { maps, programs, directory: (directory.to_owned(), inode(directory)) })
+        let used = [None, None];
+        Ok(Self { maps, programs, directory: (directory.to_owned(), inode(directory)), used })
     }
 
     /// Whether it is still what is pinned there: it is not after `unload`.
@@ -223,16 +227,21 @@ impl Kernel {
     }
 
     /// Ends the entry in `slot` of `table` (see [`sg_common::control::table`]) if its life word is still `life`;
-    /// tells whether it was.
-    pub fn evict(&self, table: usize, slot: u32, life: Life) -> Result<bool, Error> {
+    /// tells whether it was. `end` is what listeners are told.
+    pub fn evict(&self, table: usize, slot: u32, life: Life, end: End) -> Result<bool, Error> {
         let request = SweepRequest {
             table: table as u32,
             first: slot,
-            evict: End::Flushed as u32,
+            evict: end as u32,
             life: life.0,
             ..SweepRequest::default()
         };
         Ok(self.programs.sweep(&request)?.freed > 0)
+    }
+
+    /// Frees the expired slots of `buckets` buckets of `table`, from `first` on; at most [`MAX_BUCKETS`].
+    pub fn sweep(&self, table: u32, first: u32, buckets: u32) -> Result<SweepReply, Error> {
+        self.programs.sweep(&SweepRequest { table, first, buckets, ..SweepRequest::default() })
     }
 
     /// Frees the expired slots of all tables: how many were freed, and how many entries are live.
@@ -241,8 +250,7 @@ impl Kernel {
         for (table, buckets) in self.control().buckets.into_iter().enumerate() {
             for first in (0..buckets).step_by(MAX_BUCKETS as usize) {
                 let buckets = MAX_BUCKETS.min(buckets - first);
-                let request = SweepRequest { table: table as u32, first, buckets, ..SweepRequest::default() };
-                let SweepReply { freed: some, live: left, .. } = self.programs.sweep(&request)?;
+                let SweepReply { freed: some, live: left, .. } = self.sweep(table as u32, first, buckets)?;
                 freed += u64::from(some);
                 live += u64::from(left);
             }

@@ -109,7 +109,7 @@ impl Listener {
 
     /// Whether the tables are still the ones that packets are judged by.
     pub fn is_current(&self) -> bool {
-        self.lock.is_current()
+        self.lock.is_held()
     }
 
     /// The next event, if there is one.

@@ -42,10 +42,10 @@ impl Lock {
         }
     }
 
-    /// Whether the directory is still the one that was locked.
-    pub fn is_current(&self) -> bool {
-        let inode = |found: std::io::Result<fs::Metadata>| found.map(|there| there.ino()).ok();
-        inode(fs::metadata(&self.directory)) == inode(self.file.metadata())
+    /// Whether it keeps others away still: not if the directory was removed or replaced.
+    pub fn is_held(&self) -> bool {
+        let inode = self.file.metadata().ok().map(|held| held.ino());
+        fs::metadata(&self.directory).is_ok_and(|there| inode == Some(there.ino()))
     }
 
     /// Removes the directory, if nothing is in it.
@@ -68,7 +68,7 @@ fn try_lock(directory: &Path, until: Instant, doing: &str) -> Result<Option<Lock
         std::thread::sleep(Duration::from_millis(20));
     }
     let lock = Lock { directory: directory.to_owned(), file };
-    Ok(lock.is_current().then_some(lock))
+    Ok(lock.is_held().then_some(lock))
 }
 
 /// Keeps a second daemon out: held for as long as one runs.
@@ -83,8 +83,9 @@ impl Only {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).of_file(directory)?;
         }
-        let file =
-            File::options().create(true).truncate(false).write(true).mode(0o600).open(path).of_file(path)?;
+        // What is open for writing keeps a file system from being made read-only.
+        drop(File::options().create(true).append(true).mode(0o600).open(path).of_file(path)?);
+        let file = File::open(path).of_file(path)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let holder = holder_of(file.metadata().of_file(path)?.ino());
             return Err(Error::InUse(format!(
