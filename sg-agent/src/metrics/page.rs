@@ -54,6 +54,8 @@ mod tests {
             since: 0,
             bound_as: None,
             now_called: None,
+            bound_as: None,
+            since: 0,
         }
     }
 
