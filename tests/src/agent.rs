@@ -176,7 +176,8 @@ impl Agent {
         Counters::open(&self.host, &self.options())
     }
 
-    fn options(&self) -> Options {
+    /// Where the library finds what it loaded.
+    pub fn options(&self) -> Options {
         Options { bpffs: "/sys/fs/bpf".into(), state_dir: self.state_dir() }
     }
 }
