@@ -116,11 +116,6 @@ impl Reading {
             && self.entries.fragments <= before.entries.fragments
     }
 
-    /// Connections that take room.
-    pub fn entries(&self) -> u64 {
-        self.entries.connections
-    }
-
     /// Connections opened so far.
     pub fn opened(&self) -> u64 {
         self.interfaces.values().flat_map(|stats| stats.0).map(|direction| direction.opened).sum()

@@ -66,7 +66,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let agent = match options.pure {
         true => None,
         false => {
-            build::bpf(&setup::run(&setup::Options::default())?, &[build::PRODUCT])?;
+            build::bpf(&setup::run(&setup::Options::default())?, &[build::PRODUCT, build::BENCH])?;
             Some(build::agent(options.release)?)
         }
     };

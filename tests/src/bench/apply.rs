@@ -217,8 +217,11 @@ security_groups:
 }
 
 fn of_interfaces(plan: &Plan, name: &str) -> Result<Vec<Entry>> {
-    let devices: String =
-        (0..INTERFACES).map(|at| format!("link add tap{at} type dummy\nlink set tap{at} up\n")).collect();
+    let pair = |at| {
+        let (one, other) = (format!("tap{at}"), format!("tap{}", at + 1));
+        format!("link add {one} type veth peer name {other}\nlink set {one} up\nlink set {other} up\n")
+    };
+    let devices: String = (0..INTERFACES).step_by(2).map(pair).collect();
     let site = Site::new(&devices)?;
     let [open, shut] = [true, false].map(|is_open| parsed(&guests(is_open)));
     let start = Instant::now();

@@ -65,7 +65,8 @@ fn one(plan: &Plan, rig: &Rig, family: Family, flows: u32, name: &str) -> Result
     let samples = rounds(plan.rounds, &shots, |shot| rig.object.time(shot))?;
     let timed = |at: usize| Timed { samples: &samples[at], floor: &samples[0] };
     let against = |reference, at| {
-        Entry::against(name, timed(1), (reference, timed(at)), Some(TARGET)).about(1, MODE, RULES)
+        let entry = Entry::against(name, timed(1), (reference, timed(at)), Some(TARGET));
+        entry.about(1, MODE, RULES).note("sg also guards, moves on and counts")
     };
     Ok([against("parse + look-up, same table", 2), against("parse + look-up, kernel hash", 3)])
 }

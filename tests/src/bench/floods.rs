@@ -12,7 +12,6 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use sg_bench_ebpf::draw::Draw;
-use sg_common::addr::EGRESS;
 
 use super::{Plan, entry::Entry, firewalls::receive_in_batches, generator::Generator, machine};
 use crate::{
@@ -20,17 +19,19 @@ use crate::{
     clock::Clock,
     interrupt,
     topology::{Cable, Machine, Topology},
-    traffic::{Echo, PATIENT},
+    traffic::PATIENT,
 };
 
 const HELD: usize = 1_000;
 /// Connections of one guest, and of all.
-const SHARE: u32 = 16_384;
-const TABLE: u32 = 32_768;
+const SHARE: u32 = 8_192;
+const TABLE: u32 = 16_384;
 /// Packets of one flood; nearly all of them would be connections of their own.
-const FLOOD: u32 = 65_536;
-/// So many at once, so that who answers can follow.
-const BURST: u32 = 2_048;
+const FLOOD: u32 = 40_960;
+/// As many at once as the answering socket has room for, until the guest's share is full.
+const BURST: u32 = 32;
+/// How long the answering socket waits for one more datagram of a burst.
+const PAUSE: Duration = Duration::from_millis(2);
 const HELD_PORT: u16 = 7_001;
 const SILENT_PORT: u16 = 9_000;
 const ECHO_PORT: u16 = 9_001;
@@ -117,7 +118,7 @@ struct Scene {
     generator: Generator,
     held: Vec<Held>,
     _silent: UdpSocket,
-    _echo: Echo,
+    echo: UdpSocket,
 }
 
 impl Scene {
@@ -134,14 +135,16 @@ impl Scene {
         let agent = Agent::new(&net.host);
         agent.apply(&policy());
         let guest = net.machine("guest");
-        let silent =
-            guest.ns.enter(|| UdpSocket::bind((GUEST, SILENT_PORT))).context("a socket that nobody reads")?;
+        let socket =
+            |port| guest.ns.enter(|| UdpSocket::bind((GUEST, port))).context("a socket of the guest");
+        let (silent, echo) = (socket(SILENT_PORT)?, socket(ECHO_PORT)?);
+        echo.set_read_timeout(Some(PAUSE)).context("a time limit")?;
         let held = hold(net.machine("client"), guest)?;
         Ok(Self {
             clock: Clock::of(&net.host),
             generator: Generator::load(machine::cpu()?)?,
-            _echo: Echo::udp(&guest.ns, (GUEST, ECHO_PORT).into()),
             _silent: silent,
+            echo,
             held,
             agent,
             net,
@@ -150,29 +153,42 @@ impl Scene {
 
     /// Floods, and counts the connections that carry nothing any more. Then what the flood left is let expire.
     fn lost(&mut self, flood: &Flood, round: u64) -> Result<f64> {
-        let counters = self.agent.counters();
-        let before = counters.read();
-        for burst in 0..FLOOD / BURST {
+        let (mut sent, mut answers, mut is_full) = (0, 0, !flood.is_answered);
+        while sent < FLOOD {
             interrupt::check()?;
-            let draw = flood.draw((round << 32 | u64::from(burst)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            let draw = flood.draw((round << 32 | u64::from(sent)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
             let from = self.net.machine(flood.machine());
-            self.generator.send(from, GUEST.into(), &draw, BURST)?;
-            if flood.is_answered {
-                std::thread::sleep(Duration::from_millis(5));
+            let burst = if is_full { FLOOD - sent } else { BURST };
+            self.generator.send(from, GUEST.into(), &draw, burst)?;
+            sent += burst;
+            if !is_full {
+                let answered = self.answer();
+                answers += answered;
+                is_full = answered == 0;
             }
         }
-        let after = counters.read();
-        let answers = after
-            .since(&before)
-            .into_iter()
-            .find(|moved| moved.interface == "tap0" && moved.direction == EGRESS && moved.reason.is_none());
-        let answers = answers.map_or(0, |moved| moved.count);
-        ensure!(after.entries() >= u64::from(SHARE), "the flood did not fill the guest's share");
-        ensure!(flood.is_answered == (answers > u64::from(SHARE / 4)), "{answers} answers to {flood:?}");
-        let lost = self.held.iter_mut().filter_map(|held| held.carries().err()).count();
+        let entries = self.agent.counters().entries().connections;
+        ensure!(entries >= u64::from(SHARE), "{entries} entries: the flood did not fill the guest's share");
+        ensure!(flood.is_answered == (answers > SHARE / 2), "{answers} answers to {flood:?}");
+        let lost = self.unheard();
         self.clock.advance_seconds(200);
-        let late = self.held.iter_mut().filter_map(|held| held.carries().err()).count();
-        Ok(lost.max(late) as f64)
+        Ok(lost.max(self.unheard()) as f64)
+    }
+
+    /// Answers the datagrams that have come; how many.
+    fn answer(&self) -> u32 {
+        let mut datagram = [0; 128];
+        let mut answers = 0;
+        while let Ok((length, from)) = self.echo.recv_from(&mut datagram) {
+            // One that cannot be sent is not answered.
+            answers += u32::from(self.echo.send_to(&datagram[..length], from).is_ok());
+        }
+        answers
+    }
+
+    /// Connections that carry nothing any more.
+    fn unheard(&mut self) -> usize {
+        self.held.iter_mut().filter_map(|held| held.carries().err()).count()
     }
 }
 

@@ -158,10 +158,10 @@ fn by_rules(entries: &[Entry]) -> Option<String> {
 }
 
 fn draw(content: &mut String, series: &Series, x: Scale, y: Scale) {
-    let points: Vec<(f64, f64)> =
-        series.points.iter().map(|(rules, ns)| (x.at(*rules), y.at(*ns))).collect();
+    let points: Vec<(f64, f64)> = series.points.iter().map(|(rules, ns)| (x.at(*rules), y.at(*ns))).collect();
     let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
-    let _ = writeln!(content, r#"<g class="{}"><path class="stroke" d="M{}"/>"#, series.class, path.join("L"));
+    let _ =
+        writeln!(content, r#"<g class="{}"><path class="stroke" d="M{}"/>"#, series.class, path.join("L"));
     for (x, y) in &points {
         let _ = writeln!(content, r#"<circle class="fill" cx="{x:.1}" cy="{y:.1}" r="4"/>"#);
     }
@@ -268,7 +268,10 @@ mod tests {
     #[test]
     fn values_lie_between_the_ends_by_decades() {
         let scale = Scale { low: 1.0, high: 100.0, from: 0.0, to: 200.0 };
-        assert_eq!([1.0, 10.0, 100.0, 1000.0, 0.1].map(|v| scale.at(v).round()), [0.0, 100.0, 200.0, 200.0, 0.0]);
+        assert_eq!(
+            [1.0, 10.0, 100.0, 1000.0, 0.1].map(|v| scale.at(v).round()),
+            [0.0, 100.0, 200.0, 200.0, 0.0]
+        );
         assert_eq!(scale.decades().collect::<Vec<_>>(), [1.0, 10.0, 100.0]);
         let upwards = Scale { from: 300.0, to: 100.0, ..scale };
         assert!((upwards.at(10.0) - 200.0).abs() < 1e-9);
