@@ -247,7 +247,12 @@ impl Site<'_> {
         let Self { device, slot, directory, links } = *self;
         let has = receive(links, slot, device);
         let chosen_for = hooks.get(&slot).and_then(|hook| Some((hook.wanted, hook.role?)));
-        if has.is_some_and(|has| wish.suits(has, chosen_for)) {
+        if let Some(has) = has.filter(|has| wish.suits(*has, chosen_for)) {
+            if chosen_for != Some((wish.hook, wish.role)) {
+                let hook = hooks.entry(slot).or_default();
+                (hook.wanted, hook.role) = (wish.hook, Some(wish.role));
+                hook.rx_reason = wish.reason(has, &[]);
+            }
             return Ok(false);
         }
         let cover = links::pin(directory, slot, Side::Cover);
