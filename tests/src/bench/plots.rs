@@ -33,8 +33,24 @@ pub fn write(entries: &[Entry], directory: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Classes with their colour on a light and on a dark page.
+const COLOURS: [(&str, &str, &str); 5] = [
+    ("a", "#0969da", "#4493f8"),
+    ("b", "#bc4c00", "#db6d28"),
+    ("c", "#8250df", "#ab7df8"),
+    ("met", "#1a7f37", "#3fb950"),
+    ("missed", "#cf222e", "#f85149"),
+];
+
+/// The style of a class. (Not every viewer knows variables.)
+fn colour(class: &str, colour: &str) -> String {
+    format!("  .{class} .stroke {{ stroke: {colour} }} .{class} .fill {{ fill: {colour} }}\n")
+}
+
 /// A picture of this height with a title.
 fn picture(height: f64, title: &str, subtitle: &str, content: &str) -> String {
+    let light: String = COLOURS.iter().map(|(class, light, _)| colour(class, light)).collect();
+    let dark: String = COLOURS.iter().map(|(class, _, dark)| colour(class, dark)).collect();
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}">
 <style>
@@ -44,14 +60,11 @@ fn picture(height: f64, title: &str, subtitle: &str, content: &str) -> String {
   .line {{ stroke: #d1d9e0; stroke-width: 1 }}
   .axis {{ stroke: #59636e; stroke-width: 1 }}
   .goal {{ stroke: #1f2328; stroke-width: 1.5; stroke-dasharray: 4 3 }}
-  .a {{ --c: #0969da }} .b {{ --c: #bc4c00 }} .c {{ --c: #8250df }} .met {{ --c: #1a7f37 }} .missed {{ --c: #cf222e }}
-  .stroke {{ stroke: var(--c); stroke-width: 2.5; fill: none }}
-  .fill {{ fill: var(--c) }}
-  @media (prefers-color-scheme: dark) {{
+  .stroke {{ stroke-width: 2.5; fill: none }}
+{light}  @media (prefers-color-scheme: dark) {{
     text {{ fill: #f0f6fc }} .quiet {{ fill: #9198a1 }} .line {{ stroke: #3d444d }} .axis {{ stroke: #9198a1 }}
     .goal {{ stroke: #f0f6fc }}
-    .a {{ --c: #4493f8 }} .b {{ --c: #db6d28 }} .c {{ --c: #ab7df8 }} .met {{ --c: #3fb950 }} .missed {{ --c: #f85149 }}
-  }}
+{dark}  }}
 </style>
 <text class="title" x="16" y="26">{title}</text>
 <text class="quiet" x="16" y="46">{subtitle}</text>
@@ -178,6 +191,11 @@ fn draw(content: &mut String, series: &Series, x: Scale, y: Scale) {
     content.push_str("</g>\n");
 }
 
+/// As it may stand in a picture.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// ns in words.
 fn time(ns: f64) -> String {
     match ns {
@@ -229,10 +247,11 @@ fn bar(content: &mut String, entry: &Entry, reached: f64, target: Target, (top, 
     let class = if entry.met() == Some(true) { "met" } else { "missed" };
     let reference = entry.reference.as_ref();
     let (against, ratio) = reference.map_or(("", 0.0), |one| (one.name.as_str(), one.ratio.median));
-    let label = match against {
+    let label = escaped(&match against {
         "the limit" => entry.name.clone(),
         against => format!("{}: {against}", entry.name),
-    };
+    });
+    let target = escaped(&target.to_string());
     let _ = writeln!(
         content,
         r#"<text x="{:.1}" y="{:.1}" text-anchor="end" textLength="{:.0}" lengthAdjust="spacingAndGlyphs">{label}</text>"#,
@@ -297,6 +316,7 @@ mod tests {
         let missed = targets(&[entry(1_500.0)]).expect("a plot");
         assert!(met.contains(r#"<g class="met">"#) && met.contains(">2.00</text>"), "{met}");
         assert!(missed.contains(r#"<g class="missed">"#) && missed.contains(">0.67</text>"), "{missed}");
+        assert!(met.contains("target &gt;= 2.00") && !met.contains("= 2.00<"), "{met}");
         assert!(targets(&[Entry::none("lost", "x", &[0.0])]).is_none());
     }
 
