@@ -70,6 +70,9 @@ pub struct Options {
     /// Only measurements whose name contains this
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// Rounds of every measurement, instead of as many as make the medians steady
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
     /// List the names of the measurements
     #[arg(long)]
     list: bool,
@@ -115,7 +118,7 @@ const SUITES: [Suite; 12] = [
 /// # Errors
 /// If something that is needed is missing: root, the agent, the bench's BPF object.
 pub fn run(options: &Options) -> Result<()> {
-    let plan = Plan::new(options.quick, options.only.clone());
+    let plan = Plan::new(options.quick, options.only.clone(), options.rounds.map(usize::from));
     if let (Some(wanted), Some(file)) = (&options.generate, &options.out) {
         return std::fs::write(file, wanted.text()).with_context(|| format!("writing {}", file.display()));
     }

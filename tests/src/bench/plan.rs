@@ -21,12 +21,14 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A quick one or a thorough one, of the measurements whose name contains `only`.
-    pub fn new(quick: bool, only: Option<String>) -> Self {
+    /// A quick one or a thorough one, of the measurements whose name contains `only`; all of so many rounds, if a
+    /// number is given.
+    pub fn new(quick: bool, only: Option<String>, given: Option<usize>) -> Self {
         let (rounds, slow_rounds, packets, rules) = match quick {
             true => (9, 5, 100_000, vec![5_000]),
             false => (21, 9, 300_000, vec![250, 5_000, 100_000]),
         };
+        let (rounds, slow_rounds) = given.map_or((rounds, slow_rounds), |rounds| (rounds, rounds));
         let (begun, total) = (Cell::new(0), Cell::new(0));
         Self { rounds, slow_rounds, packets, rules, quick, only, begun, total, start: Instant::now() }
     }
@@ -92,7 +94,7 @@ mod tests {
     #[test]
     fn a_part_of_a_name_chooses() {
         let names = || vec!["denied, 10 rules", "floor"];
-        let plan = |only: Option<&str>| Plan::new(true, only.map(str::to_owned));
+        let plan = |only: Option<&str>| Plan::new(true, only.map(str::to_owned), None);
         assert_eq!(plan(Some("den")).wanted(names(), |name| (*name).to_owned()), ["denied, 10 rules"]);
         assert_eq!(plan(None).wanted(names(), |name| (*name).to_owned()), names());
     }
