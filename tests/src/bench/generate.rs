@@ -223,6 +223,8 @@ mod tests {
         }
         let acl: Vec<Rule> =
             rules(Kind::Acl, 10_000).into_iter().filter(|rule| rule.protocol == Some(6)).collect();
+        near(share(&rules(Kind::Fw, 10_000), |rule| rule.source.prefix_len() == 0), 40);
+        near(share(&rules(Kind::Ipc, 10_000), |rule| rule.protocol == Some(17)), 38);
         near(share(&acl, |rule| rule.ports == ANY_PORT), 27);
         near(share(&acl, |rule| rule.ports.0 == rule.ports.1), 61);
     }
