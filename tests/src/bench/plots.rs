@@ -321,6 +321,11 @@ mod tests {
     }
 
     #[test]
+    fn what_means_something_to_xml_is_escaped() {
+        assert_eq!(escaped("<= 1 & > 2"), "&lt;= 1 &amp; &gt; 2");
+    }
+
+    #[test]
     fn times_are_read_in_their_unit() {
         assert_eq!([750.0, 1_923.0, 15_873.0, 3e6].map(time), ["750 ns", "1.9 µs", "16 µs", "3 ms"]);
     }
