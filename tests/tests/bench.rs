@@ -56,9 +56,9 @@ fn every_target_has_a_name_to_be_asked_for_by() {
 #[test]
 fn a_generated_set_is_judged_like_its_first_match() {
     let directory = tempfile::TempDir::new().expect("a temporary directory");
-    let file = directory.path().join("ipc_300");
+    let file = directory.path().join("acl_300");
     let file = file.to_str().expect("a path");
-    run(&["--generate", "ipc:300", "--out", file]);
+    run(&["--generate", "acl:300", "--out", file]);
     let entries = measured(&["--quick", "--classbench", file]);
     let by_name = |part: &str| {
         let found = entries.iter().find(|entry| entry["name"].as_str().is_some_and(|n| n.contains(part)));
