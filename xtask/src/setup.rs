@@ -21,12 +21,15 @@ use crate::{
 pub const BPF_LINKER: &str = "0.13.0";
 
 /// (program, its Debian package, what it is for)
-const PROGRAMS: &[(&str, &str, &str)] = &[
+pub(crate) type Program = (&'static str, &'static str, &'static str);
+
+const PROGRAMS: &[Program] = &[
     ("ip", "iproute2", "makes the network namespaces and links of tests and demo"),
     ("tc", "iproute2", "attaches where the kernel has no TCX"),
     ("nft", "nftables", "the firewall that the bench compares with"),
     ("c++", "g++", "builds libFuzzer"),
     ("mount", "mount", "mounts the BPF file system where it is not"),
+    ("xmllint", "libxml2-utils", "reads guests' definitions in the hook for libvirt"),
 ];
 
 /// Longest wait for rustup, which on a closed network may retry for minutes.
@@ -181,8 +184,17 @@ fn llvm(apt: &mut Apt) -> Result<u32> {
 }
 
 fn programs(apt: &mut Apt) -> Result<()> {
+    find_or_install(PROGRAMS, apt)
+}
+
+/// Finds or installs programs that only one verb needs.
+pub(crate) fn programs_for_a_verb(programs: &[Program]) -> Result<()> {
+    find_or_install(programs, &mut Apt { privilege: Privilege::probe(), refreshed: false })
+}
+
+fn find_or_install(programs: &[Program], apt: &mut Apt) -> Result<()> {
     let mut missing: Vec<&str> = Vec::new();
-    for (program, package, purpose) in PROGRAMS {
+    for (program, package, purpose) in programs {
         if find_program(program).is_some() {
             say("found", program);
         } else {

@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where the daemon is.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Client {
     /// Control socket of the daemon [default: control.sock in the state directory]
     #[arg(long, value_name = "FILE", env = "SG_SOCKET", global = true)]

@@ -8,6 +8,7 @@ pub mod check;
 mod client;
 pub mod clock_offset;
 pub mod colour;
+pub mod completions;
 pub mod confirm;
 pub mod conntrack;
 mod difference;
@@ -16,6 +17,7 @@ pub mod explain;
 mod fit;
 pub mod import;
 pub mod kernel_log;
+pub mod man;
 mod missing;
 pub mod rules;
 pub mod run;
@@ -31,6 +33,7 @@ mod wire;
 use std::process::ExitCode;
 
 pub use answer::Answer;
+use clap::CommandFactory as _;
 pub use client::Client;
 pub use served::Served;
 
@@ -44,9 +47,12 @@ const FAILURE: u8 = 1;
 /// Exit status of arguments that do not go together, as clap's.
 const USAGE: u8 = 2;
 
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 the input is wrong, 2 usage, 3 the environment is missing something, \
+                           4 refused by what is loaded.";
+
 /// `sg-agent`.
 #[derive(Debug, clap::Parser)]
-#[command(name = "sg-agent", version, about)]
+#[command(name = "sg-agent", version, about, after_help = EXIT_STATUS)]
 pub struct Cli {
     /// Where things live.
     #[command(flatten)]
@@ -59,29 +65,34 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The verbs.
+/// The verbs, in the order in which they are listed: policy files, what a daemon serves, what goes with a policy, and the
+/// rest.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Validate a policy file: every fault, then what is doubtful about it
+    Check(check::Check),
+    /// Keep a policy file in force: the daemon
+    Run(run::Run),
     #[command(flatten)]
     /// Those that a daemon serves
     Served(Served),
-    /// Validate a policy file: every fault, then what is doubtful about it
-    Check(check::Check),
+    /// List and show the built-in templates
+    Template(template::Template),
+    /// List the service presets
+    Service(service::Service),
+    /// Turn the security groups of another product into a policy file
+    Import(import::Import),
+    /// Print the JSON Schema of the policy file, for editors
+    Schema(schema::Schema),
+    /// Follow the kernel side's debugging log (programs loaded with SG_KERNEL_LOG=debug)
+    KernelLog(kernel_log::KernelLog),
+    /// Print the completion script of a shell, for packagers
+    Completions(completions::Completions),
+    /// Print the manual page sg-agent(1), or write one page per command, for packagers
+    Man(man::Man),
     /// Move the kernel side's clock ahead, for tests
     #[command(hide = true)]
     ClockOffset(clock_offset::ClockOffset),
-    /// Follow the kernel side's debugging log (programs loaded with SG_KERNEL_LOG=debug)
-    KernelLog(kernel_log::KernelLog),
-    /// Turn the security groups of another product into a policy file
-    Import(import::Import),
-    /// Keep a policy file in force: the daemon
-    Run(run::Run),
-    /// Print the JSON Schema of the policy file, for editors
-    Schema(schema::Schema),
-    /// List the service presets
-    Service(service::Service),
-    /// List and show the built-in templates
-    Template(template::Template),
 }
 
 impl Cli {
@@ -92,8 +103,10 @@ impl Cli {
             Command::Served(verb) => verb.run(&options, &client),
             Command::Check(verb) => verb.run(),
             Command::ClockOffset(verb) => verb.run(&options),
+            Command::Completions(verb) => verb.run(),
             Command::KernelLog(verb) => verb.run(&options),
             Command::Import(verb) => verb.run(),
+            Command::Man(verb) => verb.run(),
             Command::Run(verb) => verb.run(&options, &client),
             Command::Schema(verb) => verb.run(),
             Command::Service(verb) => verb.run(),
@@ -105,6 +118,18 @@ impl Cli {
     pub fn log_level(&self) -> &'static str {
         if matches!(self.command, Command::Run(_)) { "info" } else { "warn" }
     }
+}
+
+/// The command line without what is hidden, for manuals and completions.
+fn public() -> clap::Command {
+    let all = Cli::command();
+    let shown = all.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect::<Vec<_>>();
+    clap::Command::new("sg-agent")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(all.get_about().cloned().unwrap_or_default())
+        .subcommand_required(true)
+        .args(all.get_arguments().cloned())
+        .subcommands(shown)
 }
 
 /// The exit status that goes with `error`.

@@ -14,26 +14,26 @@ use crate::dataplane::{Options, Writer};
 pub enum Served {
     /// Load a policy file into the kernel and return when it is in force
     Apply(apply::Apply),
-    /// Bind an interface to groups and return when it is enforced
-    Attach(attach::Attach),
     /// Make a change that waits for its confirmation lasting
     Confirm(confirm::Confirm),
-    /// List, count and end tracked connections
-    Conntrack(conntrack::Conntrack),
-    /// Take the binding of an interface back; it is not filtered any more
-    Detach(attach::Detach),
-    /// Ask what would become of a packet, and why
-    Explain(explain::Explain),
     /// Return to the policy before
     Rollback(confirm::Rollback),
-    /// Show every rule in force with what it decided
-    Rules(rules::Rules),
-    /// Show packets and drops by interface and reason
-    Stats(stats::Stats),
-    /// Interfaces, hooks in use, groups, generation, conntrack fill
-    Status(status::Status),
+    /// Bind an interface to groups and return when it is enforced
+    Attach(attach::Attach),
+    /// Take the binding of an interface back; it is not filtered any more
+    Detach(attach::Detach),
     /// Detach everything and remove every pin
     Unload(unload::Unload),
+    /// Interfaces, hooks in use, groups, generation, conntrack fill
+    Status(status::Status),
+    /// Show every rule in force with what it decided
+    Rules(rules::Rules),
+    /// List, count and end tracked connections
+    Conntrack(conntrack::Conntrack),
+    /// Ask what would become of a packet, and why
+    Explain(explain::Explain),
+    /// Show packets and drops by interface and reason
+    Stats(stats::Stats),
 }
 
 impl Served {
@@ -41,13 +41,19 @@ impl Served {
     pub fn run(self, options: &Options, client: &Client) -> anyhow::Result<ExitCode> {
         match self {
             Self::Apply(verb) => verb.run(options, client),
-            Self::Attach(_)
-            | Self::Confirm(_)
-            | Self::Detach(_)
-            | Self::Rollback(_)
-            | Self::Status(_)
-            | Self::Unload(_) => match client.connect(options)? {
-                Some(daemon) => daemon.ask(&self)?.print(),
+            Self::Attach(_) | Self::Confirm(_) | Self::Detach(_) | Self::Rollback(_) | Self::Unload(_) => {
+                match client.connect(options)? {
+                    Some(daemon) => daemon.ask(&self)?.print(),
+                    None => self.answer(options)?.print(),
+                }
+            }
+            // The daemon knows more, and who asks may do so because it does not answer.
+            Self::Status(_) => match client.connect(options)?.map(|daemon| daemon.ask(&self)) {
+                Some(Ok(answer)) => answer.print(),
+                Some(Err(error)) => {
+                    log::warn!("{error:#}");
+                    self.answer(options)?.print()
+                }
                 None => self.answer(options)?.print(),
             },
             Self::Conntrack(_) | Self::Explain(_) | Self::Rules(_) | Self::Stats(_) => {

@@ -54,6 +54,7 @@ fn picture(height: f64, title: &str, subtitle: &str, content: &str) -> String {
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}">
 <style>
+  .page {{ fill: #ffffff }}
   text {{ font: 13px system-ui, sans-serif; fill: #1f2328 }}
   .title {{ font-size: 16px; font-weight: 600 }}
   .quiet {{ fill: #59636e }}
@@ -63,9 +64,10 @@ fn picture(height: f64, title: &str, subtitle: &str, content: &str) -> String {
   .stroke {{ stroke-width: 2.5; fill: none }}
 {light}  @media (prefers-color-scheme: dark) {{
     text {{ fill: #f0f6fc }} .quiet {{ fill: #9198a1 }} .line {{ stroke: #3d444d }} .axis {{ stroke: #9198a1 }}
-    .goal {{ stroke: #f0f6fc }}
+    .goal {{ stroke: #f0f6fc }} .page {{ fill: #0d1117 }}
 {dark}  }}
 </style>
+<rect class="page" width="{WIDTH}" height="{height}" rx="6"/>
 <text class="title" x="16" y="26">{title}</text>
 <text class="quiet" x="16" y="46">{subtitle}</text>
 {content}</svg>
@@ -200,7 +202,7 @@ fn escaped(text: &str) -> String {
 fn time(ns: f64) -> String {
     match ns {
         ns if ns < 1e3 => format!("{ns:.0} ns"),
-        ns if ns < 1e4 => format!("{:.1} µs", ns / 1e3),
+        ns if ns < 1e4 && ns % 1e3 > 0.0 => format!("{:.1} µs", ns / 1e3),
         ns if ns < 1e6 => format!("{:.0} µs", ns / 1e3),
         ns => format!("{:.0} ms", ns / 1e6),
     }
@@ -327,6 +329,9 @@ mod tests {
 
     #[test]
     fn times_are_read_in_their_unit() {
-        assert_eq!([750.0, 1_923.0, 15_873.0, 3e6].map(time), ["750 ns", "1.9 µs", "16 µs", "3 ms"]);
+        assert_eq!(
+            [750.0, 1e3, 1_923.0, 15_873.0, 3e6].map(time),
+            ["750 ns", "1 µs", "1.9 µs", "16 µs", "3 ms"]
+        );
     }
 }
