@@ -40,4 +40,4 @@ pub mod verdict;
 mod pod;
 
 /// Version of every layout in this crate. Part of the pin path: an agent never reads maps of another version.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;

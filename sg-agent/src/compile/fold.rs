@@ -60,6 +60,9 @@ pub fn tables(heap: &mut Heap, policy: &Policy, rules: &[Judge]) -> Result<Table
 /// Folds the rules for groups: by family the tree from set number to row. `sets` holds the sets with a group that a
 /// rule names.
 pub fn members(heap: &mut Heap, rules: &[Judge], sets: &[NamedSet]) -> Result<[u32; 2], DoesNotFit> {
+    if sets.is_empty() {
+        return Ok([0; 2]);
+    }
     let services = AllServices::of(rules);
     let mut naming: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for (number, judge) in (0..).zip(rules) {
@@ -166,8 +169,8 @@ struct Placed {
     tree: u32,
 }
 
-/// The rows of prefixes. Those with several own rules are remembered: an address group puts the same rules on each of
-/// its prefixes.
+/// The rows of prefixes. Those whose own rules are of lists are remembered: a list puts the same rules on each of its
+/// prefixes.
 struct Rows<'a> {
     services: &'a AllServices<'a>,
     seen: HashMap<(u32, Vec<u32>), Placed>,
@@ -180,7 +183,12 @@ impl Rows<'_> {
         around: Option<&Placed>,
         own: &[(Net, u32)],
     ) -> Result<Folded<Placed>, DoesNotFit> {
-        let key = (own.len() > 1)
+        let is_of_a_list = |&(_, rule): &(Net, u32)| {
+            !matches!(self.services.rules[rule as usize].rule.remote, Remote::Prefix(_))
+        };
+        let key = own
+            .iter()
+            .all(is_of_a_list)
             .then(|| (around.map_or(0, |placed| placed.tree), own.iter().map(|&(_, rule)| rule).collect()));
         let known = key.as_ref().and_then(|key| self.seen.get(key)).cloned();
         let placed = match known {

@@ -1,6 +1,10 @@
 //! One change of policy: from the plan to the last hook.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Loaded, bind,
@@ -17,6 +21,23 @@ use crate::{
     policy::Policy,
 };
 
+/// What a change replaces, as far as the way back needs it.
+#[derive(Debug)]
+pub(super) struct Before {
+    generation: u32,
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// The interfaces that it binds.
+    pub interfaces: BTreeSet<String>,
+}
+
+impl Before {
+    pub(super) fn of(state: &State) -> Self {
+        let interfaces = state.interfaces().keys().cloned().collect();
+        Self { generation: state.generation(), policy: Arc::clone(state.policy()), interfaces }
+    }
+}
+
 impl Writer {
     /// Brings `policy` into force and its programs onto their hooks. On an error what was in force may be so in part.
     pub(super) fn change(
@@ -25,11 +46,12 @@ impl Writer {
         devices: &[Device],
         within: Option<Duration>,
     ) -> Result<Outcome, Error> {
-        let is_changed = self.bring(policy, devices, within)?;
+        let in_force_after = self.bring(policy, devices, within)?;
         let hooks_changed = self.sync_hooks(devices)?;
         Ok(Outcome {
             generation: self.loaded.state.generation(),
-            is_changed,
+            is_changed: in_force_after.is_some(),
+            in_force_after: in_force_after.unwrap_or_default(),
             interfaces: self.loaded.state.interfaces().keys().cloned().collect(),
             missing: bind::missing(policy, devices),
             hooks_changed,
@@ -38,13 +60,14 @@ impl Writer {
         })
     }
 
-    /// Makes `policy` the one that packets are judged by; false if it was.
+    /// Makes `policy` the one that packets are judged by; tells how long that took, or `None` if it was.
     fn bring(
         &mut self,
         policy: &Arc<Policy>,
         devices: &[Device],
         within: Option<Duration>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Duration>, Error> {
+        let start = Instant::now();
         let linked = linked(&self.place)?;
         let bindings = bind::bindings(policy, devices, &self.loaded.state, &linked);
         let clock = self.loaded.kernel.clock()?;
@@ -54,7 +77,7 @@ impl Writer {
         }
         if plan.is_empty() && within.is_none() {
             self.rename(next)?;
-            return Ok(false);
+            return Ok(None);
         }
         // A change that is on trial has a generation of its own to be told by, even if nothing but words change.
         next.enter(plan.generation);
@@ -67,8 +90,9 @@ impl Writer {
             self.standing = Standing::OnTrial(trial);
         }
         self.loaded.kernel.switch_to(&plan);
+        let in_force_after = start.elapsed();
         self.follow(&plan, next, clock.now_tick)?;
-        Ok(true)
+        Ok(Some(in_force_after))
     }
 
     /// Puts everything in its place that is not seen before the switch.
@@ -76,6 +100,9 @@ impl Writer {
         let Self { loaded: Loaded { kernel, state, .. }, store, .. } = self;
         for slot in newcomers(state, next) {
             kernel.zero_stats(slot)?;
+        }
+        if next.policy_number() != state.policy_number() {
+            store.save_policy(next.policy_number(), next.policy())?;
         }
         store.save_state(plan.generation, &next.save())?;
         let written = kernel.prepare(plan).and_then(|()| match trial {
@@ -90,26 +117,28 @@ impl Writer {
         let Self { loaded, store, standing, .. } = self;
         let before = std::mem::replace(&mut loaded.state, next);
         match standing {
-            Standing::OnTrial(trial) => trial.prepare_return(&mut loaded.kernel, &before, &loaded.state)?,
+            Standing::OnTrial(trial) => trial.prepare_return(&loaded.kernel, &before, &loaded.state),
             Standing::Idle | Standing::Returned => {
                 loaded.kernel.retire(plan, &unused(&before, &loaded.state))?;
             }
         }
         let renewal = Renewal { zeroed: &plan.counters_to_zero, moved: &plan.counter_moves, tick };
-        let history = loaded.history.after(renewal, |at| loaded.rule_counter(at))?;
+        let history = loaded.history.after(renewal, |at| loaded.kernel.rule_counter(at));
         store.save_history(plan.generation, &history)?;
         loaded.history = history;
+        drop(before);
+        loaded.state.settle();
         Ok(())
     }
 
     /// After a change that lasts: the policy file in force before it is what a rollback returns to.
-    pub(super) fn conclude(&self, before: &State) -> Result<(), Error> {
-        let (was, is) = (before.generation(), self.loaded.state.generation());
+    pub(super) fn conclude(&self, before: &Before) -> Result<(), Error> {
+        let (was, is) = (before.generation, self.loaded.state.generation());
         if self.origin == Origin::Known
             && was != is
-            && !inherit::same_file(before.policy(), self.loaded.state.policy())
+            && !inherit::same_file(&before.policy, self.loaded.state.policy())
         {
-            self.store.keep_as_previous(was)?;
+            self.store.keep_as_previous(&before.policy)?;
         }
         self.store.remove_others(is);
         Ok(())
@@ -122,8 +151,9 @@ impl Writer {
             return Ok(());
         }
         if !inherit::same_file(before, policy) {
-            self.store.keep_as_previous(next.generation())?;
+            self.store.keep_as_previous(before)?;
         }
+        self.store.save_policy(next.policy_number(), policy)?;
         self.store.save_state(next.generation(), &next.save())?;
         self.loaded.state = next;
         Ok(())

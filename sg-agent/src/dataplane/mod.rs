@@ -10,7 +10,8 @@
 //! | module | does |
 //! |---|---|
 //! | [`place`], [`environment`] | where things live; what has to be there |
-//! | `writer` | one change of policy, from the lock to the last hook |
+//! | `writer`, `change` | one change of policy, from the lock to the last hook |
+//! | `members` | single members of a group in force |
 //! | [`load`], [`clock`] | makes and pins tables and programs; how fast the kernel ticks |
 //! | [`kernel`], `write`, `maps`, `programs`, `memory` | tables and programs, opened; a plan written |
 //! | [`bind`], [`interfaces`] | which device goes with which entry of the policy, in which slot |
@@ -40,6 +41,7 @@ pub mod links;
 pub mod load;
 mod lock;
 mod maps;
+mod members;
 mod memory;
 pub mod place;
 pub mod preview;
@@ -105,10 +107,6 @@ impl Loaded {
             self.history.add_to(at, counter);
         }
         Ok(counters)
-    }
-
-    fn rule_counter(&self, at: u32) -> Result<RuleCounter, Error> {
-        Ok(self.rule_counters(at..at + 1)?.pop().unwrap_or_default())
     }
 
     /// The tick from which on the rule with this counter, or one that is the same, has been in force.
