@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::{counters::Counters, netns::Netns};
 pub use json::{
-    DirectionCounts, End, Explained, InterfaceCounts, InterfaceStatus, RuleHits, Stats, Status, TableStatus,
+    Capacity, DirectionCounts, End, Explained, InterfaceCounts, InterfaceStatus, RuleHits, Stats, Status, TableStatus,
     Tracked,
 };
 

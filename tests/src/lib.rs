@@ -27,6 +27,8 @@
 //! | [`progrun`] | frames through the loaded programs |
 //! | [`counters`] | what the dataplane counts, before and after a packet |
 //! | [`life`] | a connection's life, packet by packet, through the loaded programs |
+//! | [`tables`] | what the policy tables hold, byte by byte |
+//! | [`held`] | an agent that stays, in this process |
 //! | [`clock`] | the dataplane's clock, moved |
 //! | [`interrupt`] | Ctrl-C, so that nothing stays behind |
 //! | [`wire`] | packets through a host to a guest and back |
@@ -38,6 +40,7 @@ pub mod bench;
 pub mod clock;
 pub mod counters;
 pub mod guide;
+pub mod held;
 pub mod inject;
 pub mod interrupt;
 pub mod life;
@@ -52,6 +55,7 @@ pub mod random;
 pub mod replay;
 pub mod sequence;
 pub mod served;
+pub mod tables;
 pub mod topology;
 pub mod traffic;
 pub mod tun;

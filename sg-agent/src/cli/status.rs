@@ -9,6 +9,7 @@ use super::apply::list;
 use crate::{
     dataplane::{
         Loaded, Options, Place,
+        capacity::Fill as TableFill,
         hooks::{self, InterfaceStatus},
         trial::Pending,
     },
@@ -31,6 +32,7 @@ struct Report {
     has_returned: bool,
     interfaces: Vec<InterfaceStatus>,
     conntrack: Fill,
+    capacity: Vec<TableFill>,
 }
 
 #[derive(Serialize)]
@@ -54,6 +56,7 @@ impl Status {
                 entries: loaded.kernel.count_connections(now),
                 max_entries: loaded.kernel.settings()?.max_entries,
             },
+            capacity: loaded.capacity()?,
         };
         let text = if self.json { serde_json::to_string(&report)? + "\n" } else { human(&report)? };
         super::print(&text)?;
@@ -107,7 +110,19 @@ fn human(report: &Report) -> anyhow::Result<String> {
     for ((hook, reason), names) in reasons(&report.interfaces) {
         writeln!(out, "{}: receive hook {hook}: {reason}", list(&names))?;
     }
+    out.push_str(&capacity(&report.capacity));
     Ok(out)
+}
+
+/// How full the tables are.
+fn capacity(fills: &[TableFill]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["TABLE", "USED", "OF", "SETTING"]);
+    for one in fills {
+        table.add_row([one.table, &one.used.to_string(), &one.max.to_string(), one.setting]);
+    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// Why receive hooks are what they are: hook and reason, and the interfaces that they go for.

@@ -1,6 +1,10 @@
 //! Folding ranked rules into tables: base rows, prefix trees, membership trees.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+};
 
 use ipnet::IpNet;
 use sg_common::heap::Decision;
@@ -8,7 +12,7 @@ use sg_common::heap::Decision;
 use super::{
     error::DoesNotFit,
     heap::Heap,
-    layered::LayeredRow,
+    layered::{self, LayeredRow},
     prefixes::{self, Folded, Net},
     row::{self, Row, Services},
     sets::NamedSet,
@@ -165,8 +169,24 @@ pub fn is_host(net: &IpNet) -> bool {
 /// A prefix's row and where it is stored.
 #[derive(Clone)]
 struct Placed {
-    row: LayeredRow,
+    row: Rc<Placeable>,
     tree: u32,
+}
+
+/// A row that others may be laid over.
+enum Placeable {
+    /// There was none around it; its layers, once they are needed.
+    Flat(Row, OnceCell<LayeredRow>),
+    Layered(LayeredRow),
+}
+
+impl Placeable {
+    fn overlay(&self, row: &Row) -> LayeredRow {
+        match self {
+            Self::Flat(own, layers) => layers.get_or_init(|| LayeredRow::new(own)).overlay(row),
+            Self::Layered(layers) => layers.overlay(row),
+        }
+    }
 }
 
 /// The rows of prefixes. Those whose own rules are of lists are remembered: a list puts the same rules on each of its
@@ -209,8 +229,12 @@ impl Rows<'_> {
     ) -> Result<Placed, DoesNotFit> {
         let mut intervals: Vec<_> = own.iter().flat_map(|&(_, rule)| self.services.of_rule(rule)).collect();
         let own = Row::new(&mut intervals);
-        let row = around.map_or_else(|| LayeredRow::new(&own), |around| around.row.overlay(&own));
+        let Some(around) = around else {
+            let tree = layered::store_flat(heap, &own)?.0;
+            return Ok(Placed { row: Rc::new(Placeable::Flat(own, OnceCell::new())), tree });
+        };
+        let row = around.row.overlay(&own);
         let tree = row.store(heap)?.0;
-        Ok(Placed { row, tree })
+        Ok(Placed { row: Rc::new(Placeable::Layered(row)), tree })
     }
 }

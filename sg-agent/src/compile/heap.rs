@@ -93,6 +93,11 @@ impl Heap {
         self.base
     }
 
+    /// First line after the half.
+    pub fn end(&self) -> LineIndex {
+        self.end
+    }
+
     /// First line not in use.
     pub fn high_water(&self) -> LineIndex {
         self.border() + self.added.lines.len() as u32

@@ -248,6 +248,12 @@ impl State {
         &self.interfaces
     }
 
+    /// Rule counters in use.
+    pub fn counters(&self) -> u64 {
+        let ranges = self.interfaces.values().flat_map(|bound| bound.counters.iter().flatten());
+        ranges.map(|range| u64::from(range.len)).sum()
+    }
+
     /// The compiled policy with this name.
     pub fn compiled(&self, key: &PolicyKey) -> Option<&CompiledPolicy> {
         self.policies.get(key).map(AsRef::as_ref)

@@ -17,6 +17,7 @@
 //! | [`bind`], [`interfaces`] | which device goes with which entry of the policy, in which slot |
 //! | [`hooks`], [`attach`], [`links`] | which programs are where, and putting them there |
 //! | [`preview`] | what a change would do |
+//! | [`capacity`] | how full the tables are |
 //! | [`kernel_log`] | the debugging log of the kernel side |
 //! | [`inherit`] | what a policy file takes over from what is in force |
 //! | [`trial`] | a change that is taken back unless it is confirmed; the policy before |
@@ -26,6 +27,7 @@
 
 pub mod attach;
 pub mod bind;
+pub mod capacity;
 mod change;
 pub mod clock;
 mod confirm;
