@@ -63,9 +63,7 @@ fn array<T: Pod + IntoBytes + Immutable>(host: &Netns, name: &str) -> Table {
     let array: Array<_, T> = Array::try_from(Map::Array(open(host, name))).expect("an array");
     let elements = (0u32..).zip(array.iter());
     elements
-        .map(|(at, element)| {
-            (at.to_be_bytes().to_vec(), element.expect("an element").as_bytes().to_vec())
-        })
+        .map(|(at, element)| (at.to_be_bytes().to_vec(), element.expect("an element").as_bytes().to_vec()))
         .filter(|(_, bytes)| bytes.iter().any(|byte| *byte != 0))
         .collect()
 }

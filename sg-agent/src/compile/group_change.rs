@@ -1,10 +1,6 @@
 //! Single addresses of a group's `members:`, changed in the policy in force.
 
-use std::{
-    collections::BTreeSet,
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -38,7 +34,8 @@ impl Edit {
     /// Whether it changes anything in `policy`.
     fn is_needed(&self, policy: &Policy) -> bool {
         let members = policy.groups.get(&self.group).map(|group| &group.members);
-        members.is_some_and(|members| members.binary_search(&IpNet::from(self.addr)).is_err() == self.is_added)
+        members
+            .is_some_and(|members| members.binary_search(&IpNet::from(self.addr)).is_err() == self.is_added)
     }
 
     /// The opposite.

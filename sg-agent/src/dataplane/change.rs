@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    Loaded, bind,
+    Loaded,
+    bind::{self, Linked},
     error::Error,
     history::Renewal,
-    hooks::linked,
     inherit,
     interfaces::Device,
     trial::{Standing, Trial},
@@ -44,9 +44,10 @@ impl Writer {
         &mut self,
         policy: &Arc<Policy>,
         devices: &[Device],
+        linked: &Linked,
         within: Option<Duration>,
     ) -> Result<Outcome, Error> {
-        let in_force_after = self.bring(policy, devices, within)?;
+        let in_force_after = self.bring(policy, devices, linked, within)?;
         let hooks_changed = self.sync_hooks(devices)?;
         Ok(Outcome {
             generation: self.loaded.state.generation(),
@@ -65,11 +66,11 @@ impl Writer {
         &mut self,
         policy: &Arc<Policy>,
         devices: &[Device],
+        linked: &Linked,
         within: Option<Duration>,
     ) -> Result<Option<Duration>, Error> {
         let start = Instant::now();
-        let linked = linked(&self.place)?;
-        let bindings = bind::bindings(policy, devices, &self.loaded.state, &linked);
+        let bindings = bind::bindings(policy, devices, &self.loaded.state, linked);
         let clock = self.loaded.kernel.clock()?;
         let (mut plan, mut next) = compile::plan(&self.loaded.state, policy, &bindings, &clock)?;
         if self.origin == Origin::Lost {

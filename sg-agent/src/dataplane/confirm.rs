@@ -7,7 +7,8 @@ use sg_common::control::Control;
 use super::{
     Loaded,
     error::Error,
-    inherit, interfaces, read_state,
+    hooks::linked,
+    inherit, interfaces, links, read_state,
     trial::{Pending, Standing, Trial, settle, too_late},
     write::grace_period,
     writer::{Outcome, Writer, clear},
@@ -83,7 +84,10 @@ impl Writer {
     /// After a return: binds the devices that there are now and takes programs off those that are not bound.
     pub(super) fn complete_return(&mut self) {
         let policy = Arc::clone(self.loaded.state.policy());
-        let changed = interfaces::list().and_then(|devices| self.change(&policy, &devices, None));
+        let changed = interfaces::list().and_then(|devices| {
+            let links = links::links(&self.place.links())?;
+            self.change(&policy, &devices, &linked(&links), None)
+        });
         match changed {
             Ok(outcome) => self.store.remove_others(outcome.generation),
             Err(error) => log::warn!("the policy in force could not be completed: {error}"),

@@ -175,7 +175,8 @@ mod tests {
         let mut now = counter(2);
         after.add_to(11, &mut now);
         assert_eq!((now.packets, now.bytes, now.last_hit), (9, 900, 7));
-        let again = Renewal { zeroed: &[CounterRange { base: 20, len: 1 }], moved: &[run(11, 20, 1)], tick: 80 };
+        let again =
+            Renewal { zeroed: &[CounterRange { base: 20, len: 1 }], moved: &[run(11, 20, 1)], tick: 80 };
         assert_eq!(after.after(again, |_| counter(2)).counts[&20], [9, 900, 7]);
     }
 

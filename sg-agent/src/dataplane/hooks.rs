@@ -25,7 +25,7 @@ use crate::{
     policy::{Policy, model::Role},
 };
 
-type Links = BTreeMap<(u32, Side), Link>;
+pub(super) type Links = BTreeMap<(u32, Side), Link>;
 
 /// How an interface is enforced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -124,8 +124,12 @@ fn transmit(links: &Links, hooks: &Hooks, slot: u32, device: &Device) -> Option<
 }
 
 /// Fails if `policy` needs a hook that is another program's.
-pub(super) fn check_hooks(place: &Place, policy: &Policy, devices: &[Device]) -> Result<(), Error> {
-    let links = links::links(&place.links())?;
+pub(super) fn check_hooks(
+    place: &Place,
+    links: &Links,
+    policy: &Policy,
+    devices: &[Device],
+) -> Result<(), Error> {
     let of_others = upgrade::links_of_others(place)?;
     let is_ours = |device: &Device| {
         links.values().chain(&of_others).any(|link| link.ifindex == device.ifindex && !link.is_tcx)
@@ -139,10 +143,9 @@ pub(super) fn check_hooks(place: &Place, policy: &Policy, devices: &[Device]) ->
 }
 
 /// The slots of the devices that have our programs on them.
-pub(super) fn linked(place: &Place) -> Result<Linked, Error> {
-    let links = links::links(&place.links())?;
+pub(super) fn linked(links: &Links) -> Linked {
     let on_device = links.iter().filter(|(_, link)| link.ifindex != 0);
-    Ok(on_device.map(|((slot, _), link)| (link.ifindex, *slot)).collect())
+    on_device.map(|((slot, _), link)| (link.ifindex, *slot)).collect()
 }
 
 impl Writer {
@@ -157,7 +160,11 @@ impl Writer {
         if self.hooks != hooks_before {
             self.store.save_hooks(&self.hooks)?;
         }
-        match attached.and_then(|()| self.detach_stale(devices)) {
+        let detached = attached.and_then(|()| match added.is_empty() {
+            true => self.detach_stale(&links, devices),
+            false => self.detach_stale(&links::links(&self.place.links())?, devices),
+        });
+        match detached {
             Ok(removed) => {
                 upgrade::remove_others(&self.place)?;
                 Ok(added.len() + removed)
@@ -199,10 +206,9 @@ impl Writer {
         Ok(())
     }
 
-    fn detach_stale(&mut self, devices: &[Device]) -> Result<usize, Error> {
+    fn detach_stale(&mut self, links: &Links, devices: &[Device]) -> Result<usize, Error> {
         let bound = self.loaded.state.interfaces().values().map(|bound| bound.slot);
         let bound: BTreeSet<u32> = bound.chain(self.standing.spared()).collect();
-        let links = links::links(&self.place.links())?;
         let is_stale = |(slot, side): &(u32, Side)| *side == Side::Cover || !bound.contains(slot);
         let stale: Vec<&Link> = links.iter().filter(|(key, _)| is_stale(key)).map(|found| found.1).collect();
         let mut removed = stale.len();

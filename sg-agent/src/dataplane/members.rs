@@ -33,7 +33,8 @@ impl Writer {
         if !self.loaded.state.policy().groups.contains_key(group) {
             return Err(Error::Input(format!("there is no group `{group}` in force")));
         }
-        let edit = |(addr, is_added): (&IpAddr, bool)| Edit { group: group.to_owned(), addr: *addr, is_added };
+        let edit =
+            |(addr, is_added): (&IpAddr, bool)| Edit { group: group.to_owned(), addr: *addr, is_added };
         let removed = removed.iter().map(|addr| (addr, false));
         let edits: Vec<Edit> = removed.chain(added.iter().map(|addr| (addr, true))).map(edit).collect();
         let clock = self.loaded.kernel.clock()?;

@@ -6,8 +6,8 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd},
     marker::PhantomData,
+    os::fd::{AsFd, AsRawFd},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -154,8 +154,7 @@ mod tests {
     fn an_element_is_written_where_it_differs() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(4096).unwrap();
-        let elements: Elements<[u64; 4]> =
-            Elements::new(Memory::map(&file, 512, Access::Write).unwrap());
+        let elements: Elements<[u64; 4]> = Elements::new(Memory::map(&file, 512, Access::Write).unwrap());
         assert_eq!(elements.len(), 128);
         assert!(elements.set(127, &[1, 2, 3, 4]) && !elements.set(127, &[1, 2, 3, 4]));
         assert!(elements.set(127, &[1, 2, 9, 4]));

@@ -8,6 +8,7 @@ use super::{
     hooks::{self, check_hooks, linked},
     inherit,
     interfaces::{self, Device},
+    links,
     load::Sizes,
     place::{Options, Place},
     trial::Pending,
@@ -54,8 +55,9 @@ pub fn preview(options: &Options, policy: &Policy) -> Result<Preview, Error> {
     let forgotten = inherit::inherit(&mut whole, state.policy(), &devices);
     inherit::check_in_use(&whole, state, &devices)?;
     let linked = if place.links().is_dir() {
-        check_hooks(&place, &whole, &devices)?;
-        linked(&place)?
+        let links = links::links(&place.links())?;
+        check_hooks(&place, &links, &whole, &devices)?;
+        linked(&links)
     } else {
         Default::default()
     };

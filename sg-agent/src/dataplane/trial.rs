@@ -125,12 +125,7 @@ impl Trial {
 
     /// Once the change is in force: what it comes back to judges anew the connections that the change has judged. A
     /// judgement of a later generation stands, so that of the return is later still.
-    pub(super) fn prepare_return(
-        &self,
-        kernel: &Kernel,
-        before: &State,
-        next: &State,
-    ) {
+    pub(super) fn prepare_return(&self, kernel: &Kernel, before: &State, next: &State) {
         let mut rows = before.interfaces().clone();
         let generation = return_generation(next.generation());
         let changed =

@@ -1,11 +1,7 @@
 //! Writes a plan, in the order that lets every packet see one whole policy: [`Kernel::prepare`] what nobody reads yet,
 //! [`Kernel::switch_to`] it with one store, [`Kernel::retire`] what nobody reads any more.
 
-use std::{
-    collections::BTreeMap,
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, thread, time::Duration};
 
 use aya::maps::PerCpuValues;
 use rustix::thread::{MembarrierCommand, membarrier};

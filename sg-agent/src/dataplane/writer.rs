@@ -11,7 +11,7 @@ use super::{
     environment,
     error::Error,
     history::History,
-    hooks::{check_hooks, remove_clsact},
+    hooks::{check_hooks, linked, remove_clsact},
     inherit,
     interfaces::{self, Device},
     kernel::Kernel,
@@ -146,10 +146,11 @@ impl Writer {
         let devices = interfaces::list()?;
         let before = Before::of(&self.loaded.state);
         let checked = inherit::check_in_use(policy, &self.loaded.state, &devices)
-            .and_then(|()| check_hooks(&self.place, policy, &devices));
-        let outcome = checked.and_then(|()| {
+            .and_then(|()| links::links(&self.place.links()))
+            .and_then(|links| check_hooks(&self.place, &links, policy, &devices).map(|()| linked(&links)));
+        let outcome = checked.and_then(|linked| {
             let prepared = start.elapsed();
-            let changed = self.change(policy, &devices, within).and_then(|mut outcome| {
+            let changed = self.change(policy, &devices, &linked, within).and_then(|mut outcome| {
                 if outcome.is_changed {
                     outcome.in_force_after += prepared;
                 }
@@ -199,7 +200,9 @@ impl Writer {
         }
         let was_bound = |device: &&Device| before.interfaces.contains(&device.name);
         let devices: Vec<Device> = devices.iter().filter(was_bound).cloned().collect();
-        match self.change(&before.policy, &devices, None) {
+        let changed = links::links(&self.place.links())
+            .and_then(|links| self.change(&before.policy, &devices, &linked(&links), None));
+        match changed {
             Ok(outcome) => self.store.remove_others(outcome.generation),
             Err(error) => log::error!("the policy before could not be brought back whole: {error}"),
         }

@@ -11,7 +11,11 @@ use std::{
 };
 
 use sg_agent::policy::Policy;
-use sg_common::{addr::{EGRESS, INGRESS}, control::Control, verdict::Reason};
+use sg_common::{
+    addr::{EGRESS, INGRESS},
+    control::Control,
+    verdict::Reason,
+};
 use sg_tests::{
     agent::Agent,
     counters::Counters,
@@ -41,7 +45,9 @@ const QUEUE: u64 = 100;
 fn rules(number: usize) -> String {
     let moving = MOVING[number % 3];
     let padding: Vec<String> = (0..20)
-        .map(|at| format!("{{direction: ingress, protocol: tcp, ports: {}}}", 2_000 + (number * 7 + at) % 500))
+        .map(|at| {
+            format!("{{direction: ingress, protocol: tcp, ports: {}}}", 2_000 + (number * 7 + at) % 500)
+        })
         .collect();
     format!(
         "version: 1

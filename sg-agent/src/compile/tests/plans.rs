@@ -6,7 +6,10 @@ use super::make::{
     address_groups, allow, apply, apply_at, at, clock, first, group, interface, net, policy, try_apply,
 };
 use crate::{
-    compile::{Clock, State, counters::{CounterRange, Run}},
+    compile::{
+        Clock, State,
+        counters::{CounterRange, Run},
+    },
     policy::{
         Policy,
         model::{Action, AddressPair, Group, Interface as Spec, OnIngressChange, Remote},
