@@ -130,7 +130,7 @@ fn status_shows_the_fill_of_every_table() {
     assert_eq!(fills, [1, 3 + 2, 10, 0]);
     let lines = used(&agent, "policy_bytes");
     agent.apply(&policy(LIMITS, count(1, 9, 40, 0)));
-    assert!(used(&agent, "policy_bytes") > lines && lines % 64 == 0);
+    assert!(used(&agent, "policy_bytes") > lines && lines.is_multiple_of(64));
     let shown = agent.run(&["status"]).stdout;
     assert!(shown.contains("TABLE") && shown.contains("settings.limits.rule_counters"), "{shown}");
 }

@@ -261,6 +261,23 @@ mod tests {
         assert!(store.files().is_empty());
     }
 
+    /// What is written says nothing of its layout. Whoever changes [`Policy`] or [`Saved`] changes [`FORMAT`] with it, and
+    /// then the numbers here.
+    #[test]
+    fn another_layout_is_another_format() {
+        let policy =
+            crate::policy::parse_str(include_str!("../../../rules.example.yaml"), "example").policy.unwrap();
+        let bytes = [
+            postcard::to_stdvec(&policy).unwrap(),
+            postcard::to_stdvec(&crate::compile::State::new(policy.settings.limits).save()).unwrap(),
+        ];
+        let sums = bytes.map(|bytes| {
+            let sum = bytes.iter().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+            (bytes.len(), sum)
+        });
+        assert_eq!((*FORMAT, sums), (*b"sg 0001\n", [(510, 2_858_741_389), (27, 2_799_535_855)]));
+    }
+
     #[test]
     fn the_previous_state_outlives_its_generation() {
         let directory = tempfile::tempdir().unwrap();
