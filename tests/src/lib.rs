@@ -51,6 +51,7 @@ pub mod oracle;
 pub mod packets;
 pub mod port;
 pub mod progrun;
+pub mod prometheus;
 pub mod random;
 pub mod replay;
 pub mod sequence;

@@ -16,6 +16,7 @@ pub mod mutants;
 pub mod place;
 pub mod privilege;
 pub mod probe;
+pub mod prometheus;
 pub mod replay;
 pub mod setup;
 pub mod summary;

@@ -38,7 +38,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Verb::Setup(options) => setup::run(&options).map(|_| ExitCode::SUCCESS),
+        Verb::Setup(options) => setup::whole(&options).map(|()| ExitCode::SUCCESS),
         Verb::Build(options) => build::run(&options).map(|()| ExitCode::SUCCESS),
         Verb::Test(options) => test::run(&options),
         Verb::Catalogue(options) => catalogue::run(&options).map(|()| ExitCode::SUCCESS),

@@ -9,6 +9,7 @@ use std::{
     fs::{self, File},
     io::{self, BufReader},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::{
     compile::{Saved, counters::Run},
+    metrics::rules::Departed,
     policy::{
         Policy,
         model::{Role, RxHook},
@@ -32,6 +34,7 @@ const COUNTERS: &str = "counters";
 const HOOKS: &str = "hooks.json";
 const TRIAL: &str = "trial.json";
 const PREVIOUS: &str = "previous";
+const DEPARTED: &str = "departed.json";
 
 /// What the files of [`STATE`], [`POLICY`] and [`PREVIOUS`] begin with. Their format says nothing of itself: with another
 /// layout of what is in them goes another number.
@@ -152,6 +155,21 @@ impl Store {
         self.write(HOOKS, hooks)
     }
 
+    /// What rules counted on interfaces that are gone.
+    pub fn departed(&self) -> Departed {
+        self.read(DEPARTED).unwrap_or_default()
+    }
+
+    /// Writes down what rules counted on interfaces that are gone.
+    pub fn save_departed(&self, departed: &Departed) -> Result<(), Error> {
+        self.write(DEPARTED, departed)
+    }
+
+    /// When the state of `generation` was written down.
+    pub fn written(&self, generation: u32) -> Option<SystemTime> {
+        fs::metadata(self.state_path(generation)).ok()?.modified().ok()
+    }
+
     /// Whether there is a state of another generation than `generation`: somebody was interrupted.
     pub fn has_others(&self, generation: u32) -> bool {
         let keep = numbered(STATE, generation);
@@ -176,7 +194,7 @@ impl Store {
     pub fn clear(&self) -> Result<(), Error> {
         for name in self.files() {
             let is_ours =
-                [HOOKS, TRIAL, PREVIOUS, STATE, POLICY, COUNTERS].iter().any(|kind| name.starts_with(kind));
+                [HOOKS, TRIAL, PREVIOUS, DEPARTED, STATE, POLICY, COUNTERS].iter().any(|kind| name.starts_with(kind));
             if is_ours {
                 let path = self.directory.join(name);
                 fs::remove_file(&path).of_file(&path)?;
