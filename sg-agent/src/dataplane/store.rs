@@ -193,8 +193,9 @@ impl Store {
     /// Removes everything.
     pub fn clear(&self) -> Result<(), Error> {
         for name in self.files() {
-            let is_ours =
-                [HOOKS, TRIAL, PREVIOUS, DEPARTED, STATE, POLICY, COUNTERS].iter().any(|kind| name.starts_with(kind));
+            let is_ours = [HOOKS, TRIAL, PREVIOUS, DEPARTED, STATE, POLICY, COUNTERS]
+                .iter()
+                .any(|kind| name.starts_with(kind));
             if is_ours {
                 let path = self.directory.join(name);
                 fs::remove_file(&path).of_file(&path)?;
