@@ -16,15 +16,15 @@ use sg_common::{
 const NO_PREALLOC: usize = 1;
 const MMAPABLE: usize = 1 << 10;
 
-// Mapped by the agent, so that it stores the control word at once.
+// Mapped by the agent, so that it stores the control word at once, and the rest without a system call for each element.
 #[btf_map]
 static CONTROL: Array<Control, 1, MMAPABLE> = Array::new();
 #[btf_map]
-static SETTINGS: Array<Settings, 2> = Array::new();
+static SETTINGS: Array<Settings, 2, MMAPABLE> = Array::new();
 #[btf_map]
-static DIRECTORY: Array<Interface, 8192> = Array::new();
+static DIRECTORY: Array<Interface, 8192, MMAPABLE> = Array::new();
 #[btf_map]
-static IFINDEX: Array<u32, { DIRECT_IFINDEX as usize }> = Array::new();
+static IFINDEX: Array<u32, { DIRECT_IFINDEX as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static IFINDEX_HIGH: HashMap<u32, u32, 4096, NO_PREALLOC> = HashMap::new();
 

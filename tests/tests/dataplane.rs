@@ -219,7 +219,7 @@ fn a_lost_state_is_made_anew_without_letting_go() {
     let mut before = BTreeMap::new();
     collect(&links, &mut before);
     for lost in ["", "{}"] {
-        let path = scene.state().join(format!("state-{}.json", scene.agent.status().generation));
+        let path = scene.state().join(format!("state-{}", scene.agent.status().generation));
         fs::write(path, lost).expect("the state directory");
         assert_eq!(scene.agent.run(&["status"]).status, 3);
         scene.agent.apply(POLICY);
@@ -248,7 +248,7 @@ interfaces:
     let scene = Scene::new();
     scene.agent.apply(DENIED);
     assert_eq!(members(&scene.host).len(), 2);
-    let path = scene.state().join(format!("state-{}.json", scene.agent.status().generation));
+    let path = scene.state().join(format!("state-{}", scene.agent.status().generation));
     fs::remove_file(path).expect("the state");
     add(&scene.host, "tap1");
     scene.host.ip(&format!("link set dev tap1 xdp pinned {}", pins(&scene.host).join("sg_probe").display()));

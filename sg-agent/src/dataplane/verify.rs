@@ -150,8 +150,8 @@ impl Writer {
         let Loaded { kernel, state, .. } = &mut self.loaded;
         let half = Control::half(kernel.control().word);
         for (name, bound) in state.interfaces() {
-            if kernel.row(half, bound.slot)? != bound.row {
-                kernel.set_rows(half, [bound].into_iter())?;
+            if kernel.row(half, bound.slot) != bound.row {
+                kernel.set_rows(half, [bound].into_iter());
                 repairs.push(format!("the directory entry of {name} had been changed: written again"));
             }
             if kernel.slot_of(bound.row.ifindex)? != bound.slot {
@@ -168,7 +168,7 @@ impl Writer {
         if kernel.settings()? == wanted {
             return Ok(None);
         }
-        kernel.set_settings(Control::half(kernel.control().word), wanted)?;
+        kernel.set_settings(Control::half(kernel.control().word), &wanted);
         Ok(Some("the settings had been changed: written again".to_owned()))
     }
 
@@ -179,11 +179,11 @@ impl Writer {
         let first = self.progress.line.clamp(base, end);
         let last = end.min(first.saturating_add(LINES));
         self.progress.line = if last == end { base } else { last };
-        let should: &[Line] = heap.new_lines_since(first);
+        let should = heap.new_lines_since(first);
         let is = kernel.lines(first..last);
         let differs = |(_, (is, should)): &(u32, (&Line, &Line))| is != should;
         let wrong: Vec<(LineIndex, Vec<Line>)> = (first..last)
-            .zip(is.iter().zip(should))
+            .zip(is.iter().zip(&should))
             .filter(differs)
             .map(|(at, (_, line))| (at, vec![*line]))
             .collect();
