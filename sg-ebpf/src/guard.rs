@@ -11,6 +11,7 @@ use sg_common::{
 use crate::packet::{Arp, Packet, Part, V4, V6, protocol};
 
 mod source;
+pub use source::is_first_address;
 #[cfg(test)]
 mod tests;
 
@@ -58,7 +59,7 @@ const MAX_ARP_FRAME: u32 = 60;
 
 /// Whether a guest has sent what goes in `direction` on the interface.
 #[inline(always)]
-fn is_from_guest(iface: &Interface, direction: usize) -> bool {
+pub fn is_from_guest(iface: &Interface, direction: usize) -> bool {
     direction == EGRESS && iface.flags & flag::GUEST != 0
 }
 
@@ -87,13 +88,26 @@ pub fn check<L: Lines + ?Sized>(
 /// Whether [`check`] would have nothing to say: the common packet is spared it.
 #[inline(always)]
 pub fn is_plain(iface: &Interface, direction: usize, packet: &Packet) -> bool {
-    let tree = if packet.family == V4 { iface.exempt[0] } else { iface.exempt[1] };
-    let ordinary = match packet.protocol {
+    is_ordinary(packet.protocol, packet.src_port, packet.dst_port)
+        && has_no_exemption(iface, packet.family)
+        && (!is_from_guest(iface, direction) || source::is_first_address(iface, packet))
+}
+
+/// Whether packets of this protocol and these ports are no infrastructure, and nothing that a guest may not send.
+#[inline(always)]
+pub fn is_ordinary(protocol: u8, src_port: [u8; 2], dst_port: [u8; 2]) -> bool {
+    match protocol {
         protocol::TCP => true,
-        protocol::UDP => !is_dhcp_port(packet.src_port) && !is_dhcp_port(packet.dst_port),
+        protocol::UDP => !is_dhcp_port(src_port) && !is_dhcp_port(dst_port),
         _ => false,
-    };
-    ordinary && tree == 0 && (!is_from_guest(iface, direction) || source::is_first_address(iface, packet))
+    }
+}
+
+/// Whether the groups apply to every network of a family.
+#[inline(always)]
+pub fn has_no_exemption(iface: &Interface, family: u8) -> bool {
+    let tree = if family == V4 { iface.exempt[0] } else { iface.exempt[1] };
+    tree == 0
 }
 
 #[inline(always)]

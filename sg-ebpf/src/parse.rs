@@ -23,7 +23,7 @@ pub mod transport;
 /// Length of an Ethernet header, and so the usual offset of what follows it.
 pub const ETHERNET: usize = 14;
 
-mod ethertype {
+pub mod ethertype {
     pub const IPV4: u16 = 0x0800;
     pub const ARP: u16 = 0x0806;
     pub const IPV6: u16 = 0x86dd;
@@ -74,6 +74,14 @@ pub fn parse<F: Frame + ?Sized>(
         _ if guest => Err(Reason::NonIp),
         _ => other(frame, kind, at),
     }
+}
+
+/// `M` bytes of a header. Copied as a whole: of single bytes LLVM keeps single bytes.
+#[inline(always)]
+fn field<const N: usize, const M: usize>(header: &[u8; N], at: usize) -> [u8; M] {
+    let mut field = [0; M];
+    field.copy_from_slice(&header[at..at + M]);
+    field
 }
 
 /// A result as a number: [`PASSED`], or that of a [`Reason`]. The kernel refuses the type information of a `Result`

@@ -18,6 +18,7 @@ use crate::{
     packet::Content,
     parse,
     scene::{self, Hook, Manner, Scene},
+    short,
 };
 
 /// Judges a frame on interface `ifindex` for good; whether it passes.
@@ -33,6 +34,9 @@ pub fn judge<F: Frame + ?Sized>(frame: &F, ifindex: u32, hook: Hook) -> bool {
             return false;
         }
     };
+    if short::passes(frame, &scene) {
+        return true;
+    }
     let mut bytes = 0;
     let verdict = verdict(frame, &mut scene, &mut bytes);
     account::rule(verdict.counter, bytes, scene.now);
@@ -40,7 +44,7 @@ pub fn judge<F: Frame + ?Sized>(frame: &F, ifindex: u32, hook: Hook) -> bool {
         Ok(_) => account::allowed(scene.slot, scene.direction, bytes),
         Err(reason) => {
             account::dropped(scene.slot, scene.direction, reason);
-            log_drop(ifindex, scene.direction as u32, reason as u32);
+            log_drop(scene.iface.ifindex, scene.direction as u32, reason as u32);
         }
     }
     verdict.outcome.is_ok()

@@ -37,6 +37,12 @@ impl TcpFlags {
         self.0 & (Self::SYN | Self::ACK) == Self::SYN
     }
 
+    /// ACK, and neither SYN nor FIN nor RST: a segment from the middle of a connection, with whatever else.
+    #[inline(always)]
+    pub const fn only_acknowledges(self) -> bool {
+        self.0 & (Self::FIN | Self::SYN | Self::RST | Self::ACK) == Self::ACK
+    }
+
     /// Whether a TCP may send this combination: SYN, SYN+ACK, RST, RST+ACK, ACK, FIN+ACK; URG beside SYN and beside
     /// what carries ACK. PSH and the ECN bits go with anything. (The table of Linux nf_conntrack_proto_tcp.c,
     /// `tcp_valid_flags`.)

@@ -28,7 +28,7 @@ pub(super) fn check<L: Lines + ?Sized>(lines: &L, iface: &Interface, packet: &Pa
 
 /// The common case without a search: the interface's first address with its MAC address.
 #[inline(always)]
-pub(super) fn is_first_address(iface: &Interface, packet: &Packet) -> bool {
+pub fn is_first_address(iface: &Interface, packet: &Packet) -> bool {
     let address = match packet.family {
         V4 => iface.first_v4 != [0; 4] && packet.src.v4_octets() == iface.first_v4,
         _ => iface.first_v6 != UNSPECIFIED && packet.src.0 == iface.first_v6,
