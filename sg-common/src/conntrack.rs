@@ -15,7 +15,7 @@ mod proofs;
 #[cfg(test)]
 mod properties;
 
-pub use automaton::{Step, TcpFlags, after, opening, timeout};
+pub use automaton::{Step, TcpFlags, after, opening, refreshed, timeout};
 pub use life::{Kind, Life, State};
 
 /// IPv4 flow key. All fields in network order.

@@ -21,7 +21,7 @@
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use sg_common::{
-    conntrack::{Entry, Key, Key4, Key6, Kind, Life, Place, Step, TableUse, Tags, after, place},
+    conntrack::{Entry, Key, Key4, Key6, Kind, Life, Place, Step, TableUse, Tags, after, place, refreshed},
     control::{Control, Timeouts, table},
     limits::BUCKET_SLOTS,
 };
@@ -274,7 +274,21 @@ fn holds<K: Key>(entry: *mut Entry<K>, key: &K) -> bool {
 /// Moves a connection on by one packet. `false`: another CPU was faster, and the entry must be looked up again.
 #[inline(always)]
 pub fn move_on<K>(found: &Found<K>, step: Step, from_opener: bool, now: u64, timeouts: &Timeouts) -> bool {
-    let moved = after(found.life, step, from_opener, now, timeouts);
+    becomes(found, after(found.life, step, from_opener, now, timeouts))
+}
+
+/// Moves a connection on by a packet that changes nothing but its expiry. `false`: it changes more, or likewise.
+#[inline(always)]
+pub fn refresh<K>(found: &Found<K>, step: Step, from_opener: bool, now: u64, timeouts: &Timeouts) -> bool {
+    match refreshed(found.life, step, from_opener, now, timeouts) {
+        Some(moved) => becomes(found, moved),
+        None => false,
+    }
+}
+
+/// Swaps the life word, if the new one is another; whether nobody else had changed it.
+#[inline(always)]
+fn becomes<K>(found: &Found<K>, moved: Life) -> bool {
     moved == found.life || swap_life(found.entry, found.life, moved)
 }
 
@@ -289,17 +303,14 @@ pub fn shorten<K>(found: &Found<K>, expires: u64) {
 /// Counts a packet of the connection.
 #[inline(always)]
 pub fn count_packet<K>(found: &Found<K>, from_opener: bool, bytes: u32) {
+    // By arithmetic: which way a packet goes is not foreseen.
+    let way = usize::from(!from_opener) & 1;
     // SAFETY: `entry` points into an array map. CPUs that count the same way at once may lose an increment: the
     // figures are for people.
     unsafe {
         let entry = found.entry;
-        if from_opener {
-            (*entry).packets[0] = (*entry).packets[0].wrapping_add(1);
-            (*entry).bytes[0] = (*entry).bytes[0].wrapping_add(u64::from(bytes));
-        } else {
-            (*entry).packets[1] = (*entry).packets[1].wrapping_add(1);
-            (*entry).bytes[1] = (*entry).bytes[1].wrapping_add(u64::from(bytes));
-        }
+        (*entry).packets[way] = (*entry).packets[way].wrapping_add(1);
+        (*entry).bytes[way] = (*entry).bytes[way].wrapping_add(u64::from(bytes));
     }
 }
 

@@ -269,13 +269,18 @@ fn speaks_for_itself<L: Lines + ?Sized>(
 /// Whether the other end is in a network that the groups do not apply to.
 #[inline(always)]
 fn is_exempt<L: Lines + ?Sized>(lines: &L, iface: &Interface, direction: usize, packet: &Packet) -> bool {
-    let tree = TreeRef(iface.exempt[usize::from(packet.family & 1)]);
-    if tree.is_empty() {
-        return false;
-    }
+    let tree = iface.exempt[usize::from(packet.family & 1)];
     let remote = if direction == EGRESS { &packet.dst } else { &packet.src };
-    match packet.family {
-        V4 => search_v4(lines, tree, remote.v4_octets()) != 0,
-        _ => search_v6(lines, tree, remote) != 0,
+    tree != 0 && answer(lines, tree, packet.family, remote) != 0
+}
+
+/// Answer of an address tree.
+// A function of its own: inlined at each call, the searches take the program past the 512-byte stack.
+#[inline(never)]
+fn answer<L: Lines + ?Sized>(lines: &L, tree: u32, family: u8, addr: &Addr) -> u32 {
+    if family == V4 {
+        search_v4(lines, TreeRef(tree), addr.v4_octets())
+    } else {
+        search_v6(lines, TreeRef(tree), addr)
     }
 }

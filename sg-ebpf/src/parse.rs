@@ -23,7 +23,7 @@ pub mod transport;
 /// Length of an Ethernet header, and so the usual offset of what follows it.
 pub const ETHERNET: usize = 14;
 
-pub mod ethertype {
+pub(crate) mod ethertype {
     pub const IPV4: u16 = 0x0800;
     pub const ARP: u16 = 0x0806;
     pub const IPV6: u16 = 0x86dd;

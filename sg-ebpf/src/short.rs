@@ -16,7 +16,6 @@ use crate::{
     packet::{V4, V6, protocol},
     parse::ethertype,
     scene::Scene,
-    track::advance,
 };
 
 /// A packet as the short way reads it.
@@ -203,10 +202,14 @@ fn goes_on<T: Family>(scene: &Scene, plain: &Plain<T::Words>) -> bool {
     let Some(found) = conntrack::glance::<T>(&key, &place, scene.now) else { return false };
     // SAFETY: `entry` points into an array map; each field is one word.
     let (generation, counter) = unsafe { ((*found.entry).generation, (*found.entry).counter) };
+    let from_opener = found.life.opened_by_egress() == scene.outward();
     // If another CPU is faster, the connection is looked up again on the long way.
-    if generation != scene.judged || !advance::<T>(scene, plain.end, plain.step, &found) {
+    if generation != scene.judged
+        || !conntrack::refresh(&found, plain.step, from_opener, scene.now, &scene.settings.timeouts)
+    {
         return false;
     }
+    conntrack::count_packet(&found, from_opener, plain.end);
     account::rule(counter, plain.end, scene.now);
     account::allowed(scene.slot, scene.direction, plain.end);
     true

@@ -99,7 +99,7 @@ fn forget<T: Table>(scene: &Scene, found: &Found<T::Key>) {
 
 /// Moves a connection on and counts its packet of `bytes`; `false` if another CPU was faster.
 #[inline(always)]
-pub fn advance<T: Table>(scene: &Scene, bytes: u32, step: Step, found: &Found<T::Key>) -> bool {
+fn advance<T: Table>(scene: &Scene, bytes: u32, step: Step, found: &Found<T::Key>) -> bool {
     let from_opener = found.life.opened_by_egress() == scene.outward();
     let moved = conntrack::move_on(found, step, from_opener, scene.now, &scene.settings.timeouts);
     if moved {

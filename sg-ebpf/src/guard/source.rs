@@ -2,11 +2,12 @@
 
 use sg_common::{
     addr::Addr,
-    heap::{Lines, TreeRef, search_v4, search_v6},
+    heap::Lines,
     interface::{Interface, flag},
     verdict::Reason,
 };
 
+use super::answer;
 use crate::packet::{Arp, Packet, Part, V4, V6, protocol};
 
 const UNSPECIFIED: [u8; 16] = [0; 16];
@@ -91,7 +92,8 @@ pub(super) fn may_use<L: Lines + ?Sized>(
     addr: &Addr,
     mac: [u8; 6],
 ) -> Result<(), Reason> {
-    let owner = owner(lines, iface.sources[usize::from(family & 1)], family, addr);
+    // Line of the owner; 0 = nobody's.
+    let owner = answer(lines, iface.sources[usize::from(family & 1)], family, addr);
     if owner != 0 {
         return if owner_has(lines, owner, mac) { Ok(()) } else { Err(Reason::SpoofedMac) };
     }
@@ -99,17 +101,6 @@ pub(super) fn may_use<L: Lines + ?Sized>(
         return own_mac(iface, mac);
     }
     Err(Reason::SpoofedAddress)
-}
-
-/// Line of the [`Owner`](sg_common::interface::Owner) of an address; 0 = nobody's.
-// A function of its own: inlined at each call, the searches take the program past the 512-byte stack.
-#[inline(never)]
-fn owner<L: Lines + ?Sized>(lines: &L, tree: u32, family: u8, addr: &Addr) -> u32 {
-    if family == V4 {
-        search_v4(lines, TreeRef(tree), addr.v4_octets())
-    } else {
-        search_v6(lines, TreeRef(tree), addr)
-    }
 }
 
 /// Whether `mac` is one of those in the [`Owner`](sg_common::interface::Owner) line, or any MAC may be used.
