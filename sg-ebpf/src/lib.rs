@@ -12,6 +12,7 @@
 //! | [`short`] | all of that at once, for the common packet of a live connection |
 //! | [`track`] | connection or rules: the verdict on an IP packet |
 //! | [`account`] | the counters |
+//! | [`events`] | tells whoever listens of drops and connections |
 //! | [`atomic`] | compare-and-swap on map words |
 //! | [`pipeline`] | the story |
 //!
@@ -29,6 +30,7 @@ pub mod atomic;
 pub mod case;
 pub mod classify;
 pub mod conntrack;
+pub mod events;
 pub mod frame;
 pub mod guard;
 pub mod packet;

@@ -13,6 +13,7 @@ use crate::{
     account,
     case::{self, Case, Verdict},
     classify::{Heap, version},
+    events,
     frame::Frame,
     guard,
     packet::Content,
@@ -31,6 +32,7 @@ pub fn judge<F: Frame + ?Sized>(frame: &F, ifindex: u32, hook: Hook) -> bool {
                 return true;
             }
             account::dropped(slot, EGRESS, reason);
+            events::dropped_unseen(slot, ifindex, reason);
             return false;
         }
     };
@@ -44,7 +46,12 @@ pub fn judge<F: Frame + ?Sized>(frame: &F, ifindex: u32, hook: Hook) -> bool {
         Ok(_) => account::allowed(scene.slot, scene.direction, bytes),
         Err(reason) => {
             account::dropped(scene.slot, scene.direction, reason);
-            log_drop(scene.iface.ifindex, scene.direction as u32, reason as u32);
+            // The interface's own number: `ifindex`, kept for here, takes a place on the stack.
+            let (ifindex, direction) = (scene.iface.ifindex, scene.direction);
+            log_drop(ifindex, direction as u32, reason as u32);
+            if scene.is_heard() {
+                events::dropped(scene.slot, direction, ifindex, reason, verdict.counter, bytes);
+            }
         }
     }
     verdict.outcome.is_ok()

@@ -136,7 +136,10 @@ const fn joined(first: u32, second: u32) -> u64 {
 #[inline(always)]
 const fn rest(ports: u32, slot: u32, protocol: u8) -> u64 {
     let (slot, protocol) = (slot & 0xffff, protocol as u32);
-    joined(ports, if cfg!(target_endian = "little") { protocol << 16 | slot } else { slot << 16 | protocol << 8 })
+    joined(
+        ports,
+        if cfg!(target_endian = "little") { protocol << 16 | slot } else { slot << 16 | protocol << 8 },
+    )
 }
 
 /// A TCP segment from the middle of a connection, or a UDP datagram; at `at` in the frame.

@@ -9,6 +9,7 @@ use aya::maps::IterableMap as _;
 use sg_common::{
     conntrack::{Entry, Key4, Key6, Life, TableUse},
     control::{Control, Settings},
+    events::End,
     heap::{Line, LineIndex},
     probe::{ProbeReply, ProbeRequest},
     stats::{DirectionStats, InterfaceStats, RuleCounter},
@@ -183,7 +184,7 @@ impl Kernel {
         let request = SweepRequest {
             table: table as u32,
             first: slot,
-            evict: 1,
+            evict: End::Flushed as u32,
             life: life.0,
             ..SweepRequest::default()
         };

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Every table, by the name that it is pinned under.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 19] = [
     CONTROL,
     SETTINGS,
     DIRECTORY,
@@ -35,6 +35,9 @@ pub const NAMES: [&str; 16] = [
     TABLE_USE,
     STATS,
     RULE_COUNTERS,
+    EVENTS,
+    AUDIENCE,
+    TOLD,
 ];
 
 pub const CONTROL: &str = "CONTROL";
@@ -53,6 +56,9 @@ pub const FRAG: &str = "FRAG";
 pub const TABLE_USE: &str = "TABLE_USE";
 pub const STATS: &str = "STATS";
 pub const RULE_COUNTERS: &str = "RULE_COUNTERS";
+pub const EVENTS: &str = "EVENTS";
+pub const AUDIENCE: &str = "AUDIENCE";
+pub const TOLD: &str = "TOLD";
 
 /// The tables that the agent reads or writes.
 pub struct Maps {
