@@ -11,7 +11,6 @@ use sg_common::{
 use crate::packet::{Arp, Packet, Part, V4, V6, protocol};
 
 mod source;
-pub use source::is_first_address;
 #[cfg(test)]
 mod tests;
 
@@ -59,7 +58,7 @@ const MAX_ARP_FRAME: u32 = 60;
 
 /// Whether a guest has sent what goes in `direction` on the interface.
 #[inline(always)]
-pub fn is_from_guest(iface: &Interface, direction: usize) -> bool {
+fn is_from_guest(iface: &Interface, direction: usize) -> bool {
     direction == EGRESS && iface.flags & flag::GUEST != 0
 }
 
@@ -90,7 +89,19 @@ pub fn check<L: Lines + ?Sized>(
 pub fn is_plain(iface: &Interface, direction: usize, packet: &Packet) -> bool {
     is_ordinary(packet.protocol, packet.src_port, packet.dst_port)
         && has_no_exemption(iface, packet.family)
-        && (!is_from_guest(iface, direction) || source::is_first_address(iface, packet))
+        && may_come_from(iface, direction, packet.family, &packet.src, || packet.src_mac)
+}
+
+/// Whether a packet may come from this address, and `mac`, without a search.
+#[inline(always)]
+pub fn may_come_from(
+    iface: &Interface,
+    direction: usize,
+    family: u8,
+    src: &Addr,
+    mac: impl FnOnce() -> [u8; 6],
+) -> bool {
+    !is_from_guest(iface, direction) || source::is_first_address(iface, family, src, mac())
 }
 
 /// Whether packets of this protocol and these ports are no infrastructure, and nothing that a guest may not send.

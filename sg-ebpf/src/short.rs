@@ -6,7 +6,10 @@
 //! Whatever is out of the ordinary takes the long way, as if it had not been here: until a packet is sure to pass,
 //! nothing is written. Tests compare what is read here with what the long way reads.
 
-use sg_common::conntrack::{Key, Step, TcpFlags};
+use sg_common::{
+    addr::Addr,
+    conntrack::{Key, Step, TcpFlags},
+};
 
 use crate::{
     account,
@@ -41,8 +44,12 @@ pub trait Family: Table {
     type Words: Copy + PartialEq;
     /// Reads the headers, if they are plain.
     fn read<F: Frame + ?Sized>(frame: &F) -> Option<Plain<Self::Words>>;
+    /// An address of these words.
+    fn addr(words: Self::Words) -> Addr;
     /// The key of a flow.
     fn key(remote: Self::Words, local: Self::Words, rest: u64) -> Self::Key;
+    /// [`V4`] or [`V6`].
+    const FAMILY: u8;
 }
 
 /// Offsets: source MAC address, ethertype, headers.
@@ -79,6 +86,7 @@ fn pass<T: Family, F: Frame + ?Sized>(frame: &F, scene: &Scene) -> bool {
 
 impl Family for TableV4 {
     type Words = u32;
+    const FAMILY: u8 = V4;
 
     #[inline(always)]
     fn read<F: Frame + ?Sized>(frame: &F) -> Option<Plain<u32>> {
@@ -95,6 +103,11 @@ impl Family for TableV4 {
     }
 
     #[inline(always)]
+    fn addr(word: u32) -> Addr {
+        Addr::v4(word.to_ne_bytes())
+    }
+
+    #[inline(always)]
     fn key(remote: u32, local: u32, rest: u64) -> Self::Key {
         Self::Key::from_words([joined(remote, local), rest])
     }
@@ -102,6 +115,7 @@ impl Family for TableV4 {
 
 impl Family for TableV6 {
     type Words = [u64; 2];
+    const FAMILY: u8 = V6;
 
     #[inline(always)]
     fn read<F: Frame + ?Sized>(frame: &F) -> Option<Plain<[u64; 2]>> {
@@ -114,6 +128,11 @@ impl Family for TableV6 {
         let src = [ip.read(NETWORK + 8)?, ip.read(NETWORK + 16)?];
         let dst = [ip.read(NETWORK + 24)?, ip.read(NETWORK + 32)?];
         transport::<_, F>(frame, BEHIND_V6, protocol, payload + BEHIND_V6 as u32, src, dst)
+    }
+
+    #[inline(always)]
+    fn addr(words: [u64; 2]) -> Addr {
+        Addr(zerocopy::transmute!(words))
     }
 
     #[inline(always)]
@@ -186,21 +205,35 @@ fn udp_length(length: u16) -> Option<u32> {
 #[inline(always)]
 fn is_unguarded<T: Family, F: Frame + ?Sized>(frame: &F, scene: &Scene, plain: &Plain<T::Words>) -> bool {
     let [s0, s1, d0, d1] = plain.ports.to_ne_bytes();
-    let family = if size_of::<T::Words>() == 4 { V4 } else { V6 };
+    let src = T::addr(plain.src);
     guard::is_ordinary(plain.protocol, [s0, s1], [d0, d1])
-        && guard::has_no_exemption(scene.iface, family)
-        && !guard::is_from_guest(scene.iface, scene.direction)
+        && guard::has_no_exemption(scene.iface, T::FAMILY)
+        && guard::may_come_from(scene.iface, scene.direction, T::FAMILY, &src, || src_mac(frame))
+}
+
+/// The source MAC address.
+#[inline(always)]
+fn src_mac<F: Frame + ?Sized>(frame: &F) -> [u8; 6] {
+    let window = frame.window(NETWORK);
+    let word = |at| window.and_then(|window| window.read::<u16>(at)).unwrap_or(0).to_ne_bytes();
+    let [[a, b], [c, d], [e, f]] = [word(SRC_MAC), word(SRC_MAC + 2), word(SRC_MAC + 4)];
+    [a, b, c, d, e, f]
+}
+
+/// The key of the packet's flow.
+#[inline(always)]
+fn key_of<T: Family>(slot: u32, outward: bool, plain: &Plain<T::Words>) -> T::Key {
+    if outward {
+        T::key(plain.dst, plain.src, rest(plain.ports.rotate_left(16), slot, plain.protocol))
+    } else {
+        T::key(plain.src, plain.dst, rest(plain.ports, slot, plain.protocol))
+    }
 }
 
 /// Whether the packet's connection is live and of the policy in force; moves it on.
 #[inline(always)]
 fn goes_on<T: Family>(scene: &Scene, plain: &Plain<T::Words>) -> bool {
-    let (remote, local, ports) = if scene.outward() {
-        (plain.dst, plain.src, plain.ports.rotate_left(16))
-    } else {
-        (plain.src, plain.dst, plain.ports)
-    };
-    let key = T::key(remote, local, rest(ports, scene.slot, plain.protocol));
+    let key = key_of::<T>(scene.slot, scene.outward(), plain);
     let place = conntrack::place_of::<T>(&key, scene.control);
     let Some(found) = conntrack::glance::<T>(&key, &place, scene.now) else { return false };
     // SAFETY: `entry` points into an array map; each field is one word.
@@ -217,3 +250,6 @@ fn goes_on<T: Family>(scene: &Scene, plain: &Plain<T::Words>) -> bool {
     account::allowed(scene.slot, scene.direction, plain.end);
     true
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,9 @@ pub(super) fn check<L: Lines + ?Sized>(lines: &L, iface: &Interface, packet: &Pa
     if is_nobodys(packet) {
         return Err(Reason::SpoofedAddress);
     }
-    if iface.flags & flag::ANTI_SPOOF == 0 || is_first_address(iface, packet) {
+    if iface.flags & flag::ANTI_SPOOF == 0
+        || is_first_address(iface, packet.family, &packet.src, packet.src_mac)
+    {
         return Ok(());
     }
     if may_be_unspecified(packet) {
@@ -29,12 +31,12 @@ pub(super) fn check<L: Lines + ?Sized>(lines: &L, iface: &Interface, packet: &Pa
 
 /// The common case without a search: the interface's first address with its MAC address.
 #[inline(always)]
-pub fn is_first_address(iface: &Interface, packet: &Packet) -> bool {
-    let address = match packet.family {
-        V4 => iface.first_v4 != [0; 4] && packet.src.v4_octets() == iface.first_v4,
-        _ => iface.first_v6 != UNSPECIFIED && packet.src.0 == iface.first_v6,
+pub fn is_first_address(iface: &Interface, family: u8, addr: &Addr, mac: [u8; 6]) -> bool {
+    let is_first = match family {
+        V4 => iface.first_v4 != [0; 4] && addr.v4_octets() == iface.first_v4,
+        _ => iface.first_v6 != UNSPECIFIED && addr.0 == iface.first_v6,
     };
-    address && (iface.mac == [0; 6] || packet.src_mac == iface.mac)
+    is_first && (iface.mac == [0; 6] || mac == iface.mac)
 }
 
 /// Loopback, multicast and limited broadcast are never a source (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3 and 2.7), nor is an
