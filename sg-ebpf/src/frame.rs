@@ -33,7 +33,10 @@ pub trait Frame {
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
 
     /// The first `length` bytes, if they can be read without a helper call.
-    fn window(&self, length: usize) -> Option<Window<'_>>;
+    #[inline(always)]
+    fn window(&self, _length: usize) -> Option<Window<'_>> {
+        None
+    }
 
     /// Whether a VLAN tag travels beside the frame instead of in it.
     fn has_vlan_metadata(&self) -> bool {

@@ -23,14 +23,23 @@ pub mod transport;
 /// Length of an Ethernet header, and so the usual offset of what follows it.
 pub const ETHERNET: usize = 14;
 
-pub(crate) mod ethertype {
+/// Ethertypes (IEEE 802 numbers).
+pub mod ethertype {
+    /// IPv4.
     pub const IPV4: u16 = 0x0800;
+    /// ARP.
     pub const ARP: u16 = 0x0806;
+    /// IPv6.
     pub const IPV6: u16 = 0x86dd;
+    /// A VLAN tag (IEEE 802.1Q).
     pub const VLAN: u16 = 0x8100;
+    /// An outer VLAN tag (IEEE 802.1ad).
     pub const SERVICE_VLAN: u16 = 0x88a8;
+    /// MPLS (RFC 3032).
     pub const MPLS: u16 = 0x8847;
+    /// MPLS multicast.
     pub const MPLS_MULTICAST: u16 = 0x8848;
+    /// PPPoE session (RFC 2516).
     pub const PPPOE_SESSION: u16 = 0x8864;
     /// Smaller values are the length of an 802.3 frame.
     pub const LOWEST: u16 = 0x0600;

@@ -220,9 +220,9 @@ fn src_mac<F: Frame + ?Sized>(frame: &F) -> [u8; 6] {
     [a, b, c, d, e, f]
 }
 
-/// The key of the packet's flow.
+/// The key of the packet's flow on the interface in directory slot `slot`; `outward`: it comes from the protected side.
 #[inline(always)]
-fn key_of<T: Family>(slot: u32, outward: bool, plain: &Plain<T::Words>) -> T::Key {
+pub fn key_of<T: Family>(slot: u32, outward: bool, plain: &Plain<T::Words>) -> T::Key {
     if outward {
         T::key(plain.dst, plain.src, rest(plain.ports.rotate_left(16), slot, plain.protocol))
     } else {
