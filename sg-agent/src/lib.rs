@@ -3,8 +3,10 @@
 
 pub mod cli;
 pub mod compile;
+pub mod daemon;
 pub mod dataplane;
 pub mod explain;
 pub mod import;
+pub mod metrics;
 pub mod observe;
 pub mod policy;

@@ -39,25 +39,53 @@ fn functions(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-#[test]
-fn every_sentence_of_the_specification_has_tests_that_exist() {
+fn known_tests() -> BTreeSet<String> {
     let mut known = BTreeSet::new();
     for folder in ["src", "tests", "../sg-common/src", "../sg-ebpf/src", "../tests/src", "../tests/tests"] {
         tests_below(Path::new(folder), &mut known);
     }
-    let page = fs::read_to_string("../docs/testing/spec.md").expect("the page is there");
-    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).collect();
-    let mut wrong = Vec::new();
-    for row in rows.iter().filter(|row| **row != "| sentence | tests |") {
-        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
-        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
-        if names.is_empty() {
-            wrong.push(format!("no test: {row}"));
+    known
+}
+
+/// What is wrong with the rows below a heading that ends in `| tests |`, and how many rows there are.
+fn judge(page: &str) -> (Vec<String>, usize) {
+    let text = fs::read_to_string(page).expect("the page is there");
+    let known = known_tests();
+    let (mut wrong, mut count, mut names_tests) = (Vec::new(), 0, false);
+    for row in text.lines() {
+        match row {
+            row if !row.starts_with("| ") => names_tests &= row.starts_with("|-"),
+            row if row.ends_with("| tests |") => names_tests = true,
+            row if names_tests => {
+                count += 1;
+                wrong.extend(faults(row, &known));
+            }
+            _ => {}
         }
-        wrong.extend(
-            names.iter().filter(|name| !known.contains(**name)).map(|name| format!("{name} does not exist")),
-        );
     }
+    (wrong, count)
+}
+
+fn faults(row: &str, known: &BTreeSet<String>) -> Vec<String> {
+    let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+    let names: Vec<&str> = tests.split('`').skip(1).step_by(2).filter(|name| name.contains("::")).collect();
+    if names.is_empty() {
+        return vec![format!("no test: {row}")];
+    }
+    let unknown = names.iter().filter(|name| !known.contains(**name));
+    unknown.map(|name| format!("{name} does not exist")).collect()
+}
+
+#[test]
+fn every_sentence_of_the_specification_has_tests_that_exist() {
+    let (wrong, count) = judge("../docs/testing/spec.md");
     assert!(wrong.is_empty(), "docs/testing/spec.md:\n{}", wrong.join("\n"));
-    assert!(rows.len() > 70, "only {} rows were found", rows.len());
+    assert!(count > 70, "only {count} rows were found");
+}
+
+#[test]
+fn every_promise_of_security_has_tests_that_exist() {
+    let (wrong, count) = judge("../docs/security.md");
+    assert!(wrong.is_empty(), "docs/security.md:\n{}", wrong.join("\n"));
+    assert!(count > 20, "only {count} rows were found");
 }

@@ -11,7 +11,10 @@ use std::{
 };
 
 use serde::de::DeserializeOwned;
-use sg_agent::dataplane::Options;
+use sg_agent::{
+    dataplane::{Loaded, Options, Place},
+    metrics::{InForce, Totals},
+};
 use tempfile::TempDir;
 
 use crate::{counters::Counters, netns::Netns};
@@ -174,6 +177,27 @@ impl Agent {
     #[track_caller]
     pub fn counters(&self) -> Counters {
         Counters::open(&self.host, &self.options())
+    }
+
+    /// What metrics are made of, with at most `most_rules` rules.
+    ///
+    /// # Panics
+    /// If nothing is in force.
+    #[track_caller]
+    pub fn in_force(&self, totals: &mut Totals, most_rules: usize) -> InForce {
+        let options = self.options();
+        let read = self.host.enter(|| {
+            let loaded = Loaded::open(&options)?;
+            InForce::read(&loaded, &Place::find(&options)?, totals, most_rules)
+        });
+        read.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// What an agent that starts now knows of interfaces that are gone.
+    #[track_caller]
+    pub fn recalled(&self) -> Totals {
+        let place = self.host.enter(|| Place::find(&self.options()));
+        Totals::restore(&place.unwrap_or_else(|error| panic!("{error}")))
     }
 
     fn options(&self) -> Options {

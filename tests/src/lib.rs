@@ -12,6 +12,7 @@
 //! | [`nft`] | nftables rule sets |
 //! | [`netns`] | network namespaces, and how to be in one |
 //! | [`topology`] | a host with guests and an outside client |
+//! | [`container`] | a Debian with a systemd of its own |
 //! | [`packets`] | frames, also impossible ones |
 //! | [`guide`] | the examples of the guide for operators |
 //! | [`inject`] | sending frames and seeing what comes out |
@@ -36,6 +37,7 @@
 pub mod agent;
 pub mod bench;
 pub mod clock;
+pub mod container;
 pub mod counters;
 pub mod guide;
 pub mod inject;
@@ -48,6 +50,7 @@ pub mod oracle;
 pub mod packets;
 pub mod port;
 pub mod progrun;
+pub mod prometheus;
 pub mod random;
 pub mod replay;
 pub mod sequence;

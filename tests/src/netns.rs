@@ -36,6 +36,17 @@ impl Netns {
         namespace
     }
 
+    /// The namespace that process `pid` is in.
+    ///
+    /// # Panics
+    /// If there is no such process.
+    #[track_caller]
+    pub fn of_process(pid: u32) -> Self {
+        let path = format!("/proc/{pid}/ns/net");
+        let handle = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        Self { handle: Arc::new(handle) }
+    }
+
     /// A new namespace with devices on which nothing moves but what a test sends: no ARP, no IPv6. The other end of
     /// each is named like it, with an `x` behind.
     #[track_caller]

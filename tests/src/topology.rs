@@ -90,7 +90,12 @@ impl Topology {
     /// Builds it.
     #[track_caller]
     pub fn new(cables: &[Cable]) -> Self {
-        let host = Netns::new();
+        Self::around(Netns::new(), cables)
+    }
+
+    /// Builds it around a host that is there.
+    #[track_caller]
+    pub fn around(host: Netns, cables: &[Cable]) -> Self {
         quiet(&host);
         host.sysctl("ipv4/ip_forward", "1");
         host.sysctl("ipv6/conf/all/forwarding", "1");

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, catalogue, ci, demo, fuzz, mutants, replay, setup, test};
+use xtask::{bench, build, catalogue, ci, demo, fuzz, mutants, package, replay, setup, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Set-up, build, test, bench and demo of the workspace")]
@@ -32,13 +32,15 @@ enum Verb {
     Fuzz(fuzz::Options),
     /// Break a copy of the source in known ways, and see a test turn red on each
     Mutants(mutants::Options),
+    /// Make a Debian package; with --test, run it under a systemd of its own
+    Package(package::Options),
     /// Replay captures through the loaded programs and the model of the specification
     Replay(replay::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Verb::Setup(options) => setup::run(&options).map(|_| ExitCode::SUCCESS),
+        Verb::Setup(options) => setup::whole(&options).map(|()| ExitCode::SUCCESS),
         Verb::Build(options) => build::run(&options).map(|()| ExitCode::SUCCESS),
         Verb::Test(options) => test::run(&options),
         Verb::Catalogue(options) => catalogue::run(&options).map(|()| ExitCode::SUCCESS),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Verb::Demo(options) => demo::run(&options).map(|never| match never {}),
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Mutants(options) => mutants::run(&options),
+        Verb::Package(options) => package::run(&options),
         Verb::Replay(options) => replay::run(&options).map(|never| match never {}),
         Verb::Bench(options) => bench::run(&options).map(|never| match never {}),
     };

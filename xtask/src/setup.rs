@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     exec::{exec, find_program, isolated},
     privilege::Privilege,
-    probe,
+    probe, prometheus,
     toolchain::{
         APT_COMPILER, AptOffer, Compiler, LINKER_LLVMS, NIGHTLY, OLDEST_RUSTC, Origin, Route, choose, defect,
         linker_llvm, routes,
@@ -21,12 +21,15 @@ use crate::{
 pub const BPF_LINKER: &str = "0.13.0";
 
 /// (program, its Debian package, what it is for)
-const PROGRAMS: &[(&str, &str, &str)] = &[
+pub(crate) type Program = (&'static str, &'static str, &'static str);
+
+const PROGRAMS: &[Program] = &[
     ("ip", "iproute2", "makes the network namespaces and links of tests and demo"),
     ("tc", "iproute2", "attaches where the kernel has no TCX"),
     ("nft", "nftables", "the firewall that the bench compares with"),
     ("c++", "g++", "builds libFuzzer"),
     ("mount", "mount", "mounts the BPF file system where it is not"),
+    ("xmllint", "libxml2-utils", "reads guests' definitions in the hook for libvirt"),
 ];
 
 /// Longest wait for rustup, which on a closed network may retry for minutes.
@@ -37,9 +40,18 @@ const NIGHTLY_WAIT: Duration = Duration::from_secs(300);
 #[derive(clap::Args, Default)]
 pub struct Options {}
 
+/// `cargo xtask setup` itself: what only tests need is fetched too, and only missed if it cannot be had.
+pub fn whole(options: &Options) -> Result<()> {
+    run(options)?;
+    if let Err(error) = prometheus::provide() {
+        say("no luck", &format!("prometheus: {error:#}; tests that need it will be skipped"));
+    }
+    Ok(())
+}
+
 /// Makes this machine fit to build and test; returns the compiler for the kernel side.
 pub fn run(_: &Options) -> Result<Compiler> {
-    let mut apt = Apt { privilege: Privilege::probe(), refreshed: false };
+    let mut apt = Apt::new();
     let compiler = compiler(&mut apt);
     let others = [bpf_linker(&mut apt), programs(&mut apt)];
     let missing: Vec<String> = compiler
@@ -172,8 +184,17 @@ fn llvm(apt: &mut Apt) -> Result<u32> {
 }
 
 fn programs(apt: &mut Apt) -> Result<()> {
+    find_or_install(PROGRAMS, apt)
+}
+
+/// Finds or installs programs that only one verb needs.
+pub(crate) fn programs_for_a_verb(programs: &[Program]) -> Result<()> {
+    find_or_install(programs, &mut Apt { privilege: Privilege::probe(), refreshed: false })
+}
+
+fn find_or_install(programs: &[Program], apt: &mut Apt) -> Result<()> {
     let mut missing: Vec<&str> = Vec::new();
-    for (program, package, purpose) in PROGRAMS {
+    for (program, package, purpose) in programs {
         if find_program(program).is_some() {
             say("found", program);
         } else {
@@ -190,14 +211,18 @@ fn programs(apt: &mut Apt) -> Result<()> {
 }
 
 /// The package manager, with its lists brought up to date at most once and only if something is to be installed.
-struct Apt {
+pub(crate) struct Apt {
     privilege: Privilege,
     refreshed: bool,
 }
 
 impl Apt {
+    pub(crate) fn new() -> Self {
+        Self { privilege: Privilege::probe(), refreshed: false }
+    }
+
     /// A failure is only told: the lists that are there may serve.
-    fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         if self.refreshed || find_program("apt-get").is_none() {
             return;
         }
@@ -249,6 +274,7 @@ fn describe(compiler: &Compiler) -> String {
     format!("{name} (1.{}, LLVM {})", compiler.minor, compiler.llvm)
 }
 
-fn say(what: &str, text: &str) {
+/// Tells what was found or is done.
+pub(crate) fn say(what: &str, text: &str) {
     eprintln!("{what:>8}  {text}");
 }

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: sets up, builds, runs every test, and ends with `N passed, N failed`.
 
 use std::{
+    ffi::OsString,
     io::{self, IsTerminal as _},
-    path::Path,
     process::{Command, ExitCode},
     sync::Mutex,
 };
@@ -15,7 +15,7 @@ use crate::{
     fuzz, mutants,
     place::workspace,
     privilege::Privilege,
-    probe, setup,
+    probe, prometheus, setup,
     summary::Summary,
 };
 
@@ -63,16 +63,17 @@ struct Stage {
 
 /// Runs the tests; success is at least one that passed and none that failed.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let agent = match options.pure {
-        true => None,
-        false => {
-            build::bpf(&setup::run(&setup::Options::default())?, &[build::PRODUCT])?;
-            Some(build::agent(options.release)?)
-        }
-    };
+    let mut given = Vec::new();
+    let mut skipped = None;
+    if !options.pure {
+        build::bpf(&setup::run(&setup::Options::default())?, &[build::PRODUCT])?;
+        given.push(("SG_AGENT", build::agent(options.release)?.into_os_string()));
+        skipped = prometheus::provide().err();
+        given.extend(skipped.as_ref().map(|_| (prometheus::WITHOUT, "1".into())));
+    }
     let mut total = Summary::default();
     for stage in stages(nextest(), options.pure) {
-        total += counted(stage.name, run_stage(&stage, options, agent.as_deref()));
+        total += counted(stage.name, run_stage(&stage, options, &given));
     }
     if !options.pure && options.filter.is_none() {
         eprintln!("== fuzz targets, briefly");
@@ -82,6 +83,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     if total == Summary::default() {
         eprintln!("no test ran");
+    }
+    if let Some(error) = skipped {
+        println!("skipped: the tests of metrics against Prometheus, which cannot be had: {error:#}");
     }
     println!("{total}");
     Ok(if total.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -110,13 +114,11 @@ fn stages(nextest: bool, pure: bool) -> Vec<Stage> {
 }
 
 /// An error is a stage that could not be started.
-fn run_stage(stage: &Stage, options: &Options, agent: Option<&Path>) -> Result<Summary> {
+fn run_stage(stage: &Stage, options: &Options, given: &[(&str, OsString)]) -> Result<Summary> {
     eprintln!("== {}", stage.name);
     let mut command = cargo();
     command.args(arguments(stage, options)).current_dir(workspace()?);
-    if let Some(agent) = agent {
-        command.env("SG_AGENT", agent);
-    }
+    command.envs(given.iter().map(|(name, value)| (name, value)));
     if io::stderr().is_terminal() {
         // The runner sees a pipe, but its output goes to this terminal.
         command.env("CARGO_TERM_COLOR", "always");

@@ -1,9 +1,12 @@
 //! `sg-agent attach IFACE`, `sg-agent detach IFACE`: one binding more or less in the policy in force.
 
-use std::{net::IpAddr, process::ExitCode, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
+use super::{answer::Answer, wire};
 use crate::{
-    dataplane::{Error, Options, Writer, bind, interfaces},
+    dataplane::{Error, Writer, bind, interfaces},
     observe::parse,
     policy::{
         Policy,
@@ -13,34 +16,42 @@ use crate::{
 };
 
 /// Bind an interface to groups and return when it is enforced
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Attach {
     /// The interface
     interface: String,
     /// A group to bind it to; without one, the default group
     #[arg(long = "group", value_name = "GROUP")]
+    #[serde(default)]
     groups: Vec<String>,
     /// Whose interface it is
     #[arg(long, value_enum, default_value_t = RoleName::Guest)]
+    #[serde(default)]
     role: RoleName,
     /// An address of the instance
     #[arg(long = "address", value_name = "ADDRESS", value_parser = parse::address)]
+    #[serde(default)]
     addresses: Vec<IpAddr>,
     /// MAC address of the instance
-    #[arg(long, value_parser = mac)]
+    #[arg(long, value_parser = parse::mac)]
+    #[serde(default, with = "wire::mac")]
     mac: Option<[u8; 6]>,
 }
 
 /// Take the binding of an interface back; it is not filtered any more
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Detach {
     /// The interface
     interface: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum RoleName {
     /// The host's end of an instance's NIC
+    #[default]
     Guest,
     /// The host's own NIC
     Host,
@@ -48,8 +59,7 @@ enum RoleName {
 
 impl Attach {
     /// Does it.
-    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
-        let mut writer = Writer::open(options, None)?;
+    pub fn answer(&self, writer: &mut Writer) -> anyhow::Result<Answer> {
         let mut policy = Policy::clone(writer.loaded.state.policy());
         for group in &self.groups {
             check_group(&policy, group)?;
@@ -69,11 +79,9 @@ impl Attach {
             self.interface
         );
         let generation = writer.apply(&Arc::new(policy))?.generation;
-        if is_shut {
-            super::print_error(&warning)?;
-        }
-        super::print(&format!("{}: enforced, generation {generation}\n", self.interface))?;
-        Ok(ExitCode::SUCCESS)
+        let text = format!("{}: enforced, generation {generation}\n", self.interface);
+        let answer = Answer::text(text).of_generation(generation);
+        Ok(if is_shut { answer.with_messages(warning) } else { answer })
     }
 
     fn entry(&self) -> Interface {
@@ -97,8 +105,7 @@ impl Attach {
 
 impl Detach {
     /// Does it.
-    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
-        let mut writer = Writer::open(options, None)?;
+    pub fn answer(&self, writer: &mut Writer) -> anyhow::Result<Answer> {
         let mut policy = Policy::clone(writer.loaded.state.policy());
         let count = policy.interfaces.len();
         policy.interfaces.retain(|entry| entry.name != self.interface);
@@ -112,19 +119,18 @@ impl Detach {
             return self.not_bound();
         }
         let generation = writer.apply(&Arc::new(policy))?.generation;
-        super::print(&format!("{}: not filtered any more, generation {generation}\n", self.interface))?;
-        Ok(ExitCode::SUCCESS)
+        let text = format!("{}: not filtered any more, generation {generation}\n", self.interface);
+        Ok(Answer::text(text).of_generation(generation))
     }
 
     /// A hook that runs twice has done its work; a name that nobody knows is misspelt.
-    fn not_bound(&self) -> anyhow::Result<ExitCode> {
+    fn not_bound(&self) -> anyhow::Result<Answer> {
         let name = &self.interface;
         if interfaces::find(name)?.is_none() {
             let fault = format!("{name} is not bound, and there is no such interface");
             return Err(Error::Input(fault).into());
         }
-        super::print(&format!("{name}: was not bound\n"))?;
-        Ok(ExitCode::SUCCESS)
+        Ok(Answer::text(format!("{name}: was not bound\n")))
     }
 }
 
@@ -135,25 +141,4 @@ fn check_group(policy: &Policy, name: &str) -> Result<(), Error> {
     let names = || policy.groups.keys().map(String::as_str);
     let hint = suggest::near_miss(name, names()).map(|hint| format!("; {hint}")).unwrap_or_default();
     Err(Error::Input(format!("no group of the policy in force is named {name}{hint}")))
-}
-
-fn mac(text: &str) -> Result<[u8; 6], String> {
-    let octets: Option<Vec<u8>> = text
-        .split(':')
-        .map(|octet| u8::from_str_radix(octet, 16).ok().filter(|_| octet.len() == 2))
-        .collect();
-    octets
-        .and_then(|octets| octets.try_into().ok())
-        .ok_or_else(|| "write six pairs of hex digits, such as 52:54:00:12:34:56".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mac_address_is_six_octets() {
-        assert_eq!(mac("52:54:00:12:34:56"), Ok([0x52, 0x54, 0, 0x12, 0x34, 0x56]));
-        assert!(mac("52:54:00:12:34").is_err() && mac("5254:0:12:34:56:+1").is_err());
-    }
 }

@@ -1,10 +1,11 @@
 //! `sg-agent conntrack list|count|flush`.
 
-use std::{collections::BTreeSet, process::ExitCode};
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::{answer::Answer, wire};
 use crate::{
     compile::Clock,
     dataplane::{Loaded, Options},
@@ -21,13 +22,15 @@ use crate::{
 const PASSES: usize = 4;
 
 /// List, count and end tracked connections
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Conntrack {
     #[command(subcommand)]
     verb: Verb,
 }
 
-#[derive(Debug, clap::Subcommand)]
+#[derive(Debug, clap::Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Verb {
     /// Live connections, with state, opener and remaining time
     List(Selection),
@@ -38,28 +41,36 @@ enum Verb {
 }
 
 /// Which connections; those that fit every option given.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Selection {
     /// Of this interface
     #[arg(long)]
+    #[serde(default)]
     interface: Option<String>,
     /// Of this protocol: tcp, udp, icmp, icmpv6, sctp or a number
     #[arg(long, value_parser = parse::protocol)]
+    #[serde(default, with = "wire::protocol")]
     protocol: Option<u8>,
     /// With this address or network at either end
     #[arg(long, value_name = "ADDRESS|CIDR", value_parser = parse::network)]
+    #[serde(default, with = "wire::network")]
     address: Option<IpNet>,
     /// With this address or network at the protected end
     #[arg(long, value_name = "ADDRESS|CIDR", value_parser = parse::network)]
+    #[serde(default, with = "wire::network")]
     local: Option<IpNet>,
     /// With this address or network at the other end
     #[arg(long, value_name = "ADDRESS|CIDR", value_parser = parse::network)]
+    #[serde(default, with = "wire::network")]
     remote: Option<IpNet>,
     /// With this port at either end (for ICMP, this identifier)
     #[arg(long)]
+    #[serde(default)]
     port: Option<u16>,
     /// Print JSON
     #[arg(long)]
+    #[serde(default)]
     json: bool,
 }
 
@@ -77,7 +88,7 @@ struct Flushed {
 
 impl Conntrack {
     /// Lists, counts or flushes.
-    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
+    pub fn answer(&self, options: &Options) -> anyhow::Result<Answer> {
         let (Verb::List(selection) | Verb::Count(selection) | Verb::Flush(selection)) = &self.verb;
         let loaded = Loaded::open(options)?;
         names::check(&loaded.state, selection.interface.as_deref())?;
@@ -85,18 +96,13 @@ impl Conntrack {
         let connections = selected(&loaded, &clock, &filter);
         let json = selection.json;
         match self.verb {
-            Verb::List(_) => list(&connections, &clock, json)?,
+            Verb::List(_) => list(&connections, &clock, json),
             Verb::Count(_) => {
                 let entries = connections.len() as u64;
-                if json {
-                    super::print_json(&Count { entries })?
-                } else {
-                    super::print(&format!("{entries}\n"))?
-                }
+                if json { Answer::json(&Count { entries }) } else { Ok(Answer::text(format!("{entries}\n"))) }
             }
-            Verb::Flush(_) => flush(&loaded, &filter, connections, json)?,
+            Verb::Flush(_) => flush(&loaded, &filter, connections, json),
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -120,10 +126,10 @@ fn selected(loaded: &Loaded, clock: &Clock, filter: &Filter) -> Vec<Connection> 
     found
 }
 
-fn list(connections: &[Connection], clock: &Clock, json: bool) -> anyhow::Result<()> {
+fn list(connections: &[Connection], clock: &Clock, json: bool) -> anyhow::Result<Answer> {
     if json {
         let rows: Vec<connection::Row> = connections.iter().map(|one| one.row(clock)).collect();
-        return super::print_json(&rows);
+        return Answer::json(&rows);
     }
     let heading =
         ["INTERFACE", "PROTOCOL", "STATE", "OPENER", "LOCAL", "REMOTE", "PACKETS", "BYTES", "AGE", "EXPIRES"];
@@ -142,11 +148,11 @@ fn list(connections: &[Connection], clock: &Clock, json: bool) -> anyhow::Result
             time::span(time::seconds_up(clock, one.remaining)),
         ]
     };
-    super::print(&table(heading, numeric, &connections.iter().map(cells).collect::<Vec<_>>()))
+    Ok(Answer::text(table(heading, numeric, &connections.iter().map(cells).collect::<Vec<_>>())))
 }
 
 /// Evicts them. A connection that moved on after it was read is read again.
-fn flush(loaded: &Loaded, filter: &Filter, found: Vec<Connection>, json: bool) -> anyhow::Result<()> {
+fn flush(loaded: &Loaded, filter: &Filter, found: Vec<Connection>, json: bool) -> anyhow::Result<Answer> {
     let mut flushed = 0;
     let mut left = found;
     for _ in 0..PASSES {
@@ -166,13 +172,13 @@ fn flush(loaded: &Loaded, filter: &Filter, found: Vec<Connection>, json: bool) -
         left.retain(|one| changed.contains(&place(one)));
     }
     if json {
-        return super::print_json(&Flushed { flushed });
+        return Answer::json(&Flushed { flushed });
     }
     let rest = match left.len() {
         0 => String::new(),
         busy => format!("; {busy} went on meanwhile: flush again"),
     };
-    super::print(&format!("flushed: {flushed}{rest}\n"))
+    Ok(Answer::text(format!("flushed: {flushed}{rest}\n")))
 }
 
 /// What tells a connection from another that takes its slot.

@@ -1,9 +1,11 @@
 //! `sg-agent explain`.
 
-use std::{net::IpAddr, process::ExitCode};
+use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use sg_common::probe::{ProbeRequest, probe_flag};
 
+use super::{answer::Answer as Reply, wire};
 use crate::{
     compile::state::Bound,
     dataplane::{Loaded, Options, Place, hooks},
@@ -19,7 +21,8 @@ const TRIES: usize = 5;
 ///
 /// The loaded program itself answers, from its tables of rules and connections. Nothing is counted, no connection is
 /// made.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Explain {
     /// The interface
     #[arg(long)]
@@ -29,35 +32,44 @@ pub struct Explain {
     direction: Direction,
     /// tcp, udp, icmp, icmpv6, gre, sctp, esp, ah or a number
     #[arg(long, value_parser = parse::protocol)]
+    #[serde(with = "wire::some_protocol")]
     protocol: u8,
     /// Address of the other end
     #[arg(long, value_parser = parse::address)]
     remote: IpAddr,
     /// Address of the protected side; by default the interface's first, else 198.51.100.1 or 2001:db8::1
     #[arg(long, value_parser = parse::address)]
+    #[serde(default)]
     local: Option<IpAddr>,
     /// Destination port (tcp, udp, sctp)
     #[arg(long, value_parser = parse::port)]
+    #[serde(default)]
     port: Option<u16>,
     /// Source port; by default 49152
     #[arg(long, value_parser = parse::port)]
+    #[serde(default)]
     source_port: Option<u16>,
     /// ICMP type; by default that of an echo request
     #[arg(long)]
+    #[serde(default)]
     icmp_type: Option<u8>,
     /// ICMP code; by default 0
     #[arg(long)]
+    #[serde(default)]
     icmp_code: Option<u8>,
     /// Judge by the rules even if the packet belongs to a tracked connection
     #[arg(long)]
+    #[serde(default)]
     ignore_conntrack: bool,
     /// Print JSON
     #[arg(long)]
+    #[serde(default)]
     json: bool,
 }
 
 /// Which way a packet goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Direction {
     /// Towards the instance
     Ingress,
@@ -66,21 +78,20 @@ enum Direction {
 }
 
 impl Explain {
-    /// Asks and prints the answer. A packet that is dropped is no failure.
-    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
+    /// Asks. A packet that is dropped is no failure.
+    pub fn answer(&self, options: &Options) -> anyhow::Result<Reply> {
         let answer = self.ask(options)?;
-        if !self.is_enforced(options)? {
-            super::print_error(&format!(
-                "sg-agent: warning: {} is not enforced: this is what the policy says, not what happens (see status)\n",
-                self.interface
-            ))?;
+        let reply = match self.json {
+            true => Reply::json(&answer)?,
+            false => Reply::text(words::sentence(&answer) + "\n"),
+        };
+        if self.is_enforced(options)? {
+            return Ok(reply);
         }
-        if self.json {
-            super::print_json(&answer)?;
-        } else {
-            super::print(&(words::sentence(&answer) + "\n"))?;
-        }
-        Ok(ExitCode::SUCCESS)
+        Ok(reply.with_messages(format!(
+            "sg-agent: warning: {} is not enforced: this is what the policy says, not what happens (see status)\n",
+            self.interface
+        )))
     }
 
     /// Whether the programs are on the device that has the interface's name now.

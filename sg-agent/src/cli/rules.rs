@@ -2,10 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    process::ExitCode,
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
+
+use super::{answer::Answer, wire};
 use crate::{
     compile::Clock,
     dataplane::{self, Loaded, Options},
@@ -22,44 +24,47 @@ use crate::{
 };
 
 /// Show every rule in force with what it decided
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Only rules on this interface
     #[arg(long)]
+    #[serde(default)]
     interface: Option<String>,
     /// Only rules of this group
     #[arg(long)]
+    #[serde(default)]
     group: Option<String>,
     /// Only rules that have been in force for this long without a hit: 30d, 12h
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    #[serde(default, with = "wire::duration")]
     unused: Option<Duration>,
     /// Print JSON
     #[arg(long)]
+    #[serde(default)]
     json: bool,
 }
 
 impl Rules {
-    /// Prints the list.
-    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
+    /// The list.
+    pub fn answer(&self, options: &Options) -> anyhow::Result<Answer> {
         let loaded = Loaded::open(options)?;
         names::check(&loaded.state, self.interface.as_deref())?;
         self.check_group(&loaded)?;
         let clock = loaded.kernel.clock()?;
         let hits = hits_of(&loaded, &clock, self.interface.as_deref())?;
-        let wanted = Wanted { interface: self.interface, group: self.group, unused: self.unused };
+        let wanted =
+            Wanted { interface: self.interface.clone(), group: self.group.clone(), unused: self.unused };
         let hits_at = |counter: u32| hits.get(&counter).copied().unwrap_or_default();
         let mut rows = hits::rows(&loaded.state, &wanted, clock.now_wall, hits_at);
+        let mut note = String::new();
         if let Some(span) = self.unused {
             let (old, young) = hits::unused(rows, span, clock.now_wall);
             rows = old;
-            note_young(young, span)?;
+            note = note_young(young, span);
         }
-        if self.json {
-            super::print_json(&rows)?;
-        } else {
-            super::print(&human(&rows))?;
-        }
-        Ok(ExitCode::SUCCESS)
+        let answer = if self.json { Answer::json(&rows)? } else { Answer::text(human(&rows)) };
+        Ok(answer.with_messages(note))
     }
 
     fn check_group(&self, loaded: &Loaded) -> anyhow::Result<()> {
@@ -97,14 +102,12 @@ fn hits_of(
 }
 
 /// Says how many rules without a hit are too young to be called unused.
-fn note_young(young: usize, span: Duration) -> anyhow::Result<()> {
+fn note_young(young: usize, span: Duration) -> String {
     if young == 0 {
-        return Ok(());
+        return String::new();
     }
     let span = time::span(span.as_secs());
-    super::print_error(&format!(
-        "sg-agent: rules without a hit that are in force for less than {span}: {young}\n"
-    ))
+    format!("sg-agent: rules without a hit that are in force for less than {span}: {young}\n")
 }
 
 fn human(rows: &[Row]) -> String {

@@ -1,7 +1,8 @@
 //! `sg-agent stats`.
 
-use std::process::ExitCode;
+use serde::{Deserialize, Serialize};
 
+use super::answer::Answer;
 use crate::{
     dataplane::{Loaded, Options},
     observe::{
@@ -12,19 +13,22 @@ use crate::{
 };
 
 /// Show packets and drops by interface and reason
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Stats {
     /// Only this interface
     #[arg(long)]
+    #[serde(default)]
     interface: Option<String>,
     /// Print JSON
     #[arg(long)]
+    #[serde(default)]
     json: bool,
 }
 
 impl Stats {
-    /// Prints the counters.
-    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
+    /// The counters.
+    pub fn answer(&self, options: &Options) -> anyhow::Result<Answer> {
         let loaded = Loaded::open(options)?;
         names::check(&loaded.state, self.interface.as_deref())?;
         let mut interfaces = Vec::new();
@@ -33,12 +37,10 @@ impl Stats {
                 interfaces.push(InterfaceCounts::new(name, &loaded.kernel.interface_stats(bound.slot)?));
             }
         }
-        if self.json {
-            super::print_json(&counts::Stats { interfaces })?;
-        } else {
-            super::print(&human(&interfaces))?;
+        match self.json {
+            true => Answer::json(&counts::Stats { interfaces }),
+            false => Ok(Answer::text(human(&interfaces))),
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -1,12 +1,13 @@
 //! `sg-agent status`.
 
-use std::{collections::BTreeMap, fmt::Write as _, process::ExitCode};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use comfy_table::{Table, presets};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::apply::list;
+use super::{answer::Answer, apply::list};
 use crate::{
+    daemon::reload::Reload,
     dataplane::{
         Loaded, Options, Place,
         hooks::{self, InterfaceStatus},
@@ -16,10 +17,12 @@ use crate::{
 };
 
 /// Interfaces, hooks in use, groups, generation, conntrack fill
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Status {
     /// Print JSON
     #[arg(long)]
+    #[serde(default)]
     json: bool,
 }
 
@@ -31,6 +34,9 @@ struct Report {
     has_returned: bool,
     interfaces: Vec<InterfaceStatus>,
     conntrack: Fill,
+    /// What the daemon last made of its file; absent where none runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reload: Option<Reload>,
 }
 
 #[derive(Serialize)]
@@ -40,8 +46,8 @@ struct Fill {
 }
 
 impl Status {
-    /// Prints it.
-    pub fn run(self, options: &Options) -> anyhow::Result<ExitCode> {
+    /// It, with what the daemon last made of its file, where one runs.
+    pub fn answer(&self, options: &Options, reload: Option<Reload>) -> anyhow::Result<Answer> {
         let loaded = Loaded::open(options)?;
         let clock = loaded.kernel.clock()?;
         let (now, control) = (clock.now_tick, loaded.kernel.control());
@@ -54,10 +60,9 @@ impl Status {
                 entries: loaded.kernel.count_connections(now),
                 max_entries: loaded.kernel.settings()?.max_entries,
             },
+            reload,
         };
-        let text = if self.json { serde_json::to_string(&report)? + "\n" } else { human(&report)? };
-        super::print(&text)?;
-        Ok(ExitCode::SUCCESS)
+        if self.json { Answer::json(&report) } else { Ok(Answer::text(human(&report)?)) }
     }
 }
 
@@ -97,6 +102,9 @@ fn human(report: &Report) -> anyhow::Result<String> {
             out,
             "the last change was not confirmed in time: what was in force before is in force again"
         )?;
+    }
+    if let Some(reload) = &report.reload {
+        writeln!(out, "{reload}")?;
     }
     for line in table.lines() {
         writeln!(out, "{}", line.trim_end())?;

@@ -23,6 +23,15 @@ impl Writer {
         Err(pending.map_or_else(too_late, |pending| pending.refusal()))
     }
 
+    /// Takes back for good a change whose time to be confirmed went by while this was open. Where nothing was in force
+    /// before it, nothing is loaded any more.
+    pub fn catch_up(&mut self) -> Result<(), Error> {
+        match &self.standing {
+            Standing::OnTrial(trial) if self.loaded.kernel.now()?.0 >= trial.deadline => self.give_up(),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the change that waits for its confirmation lasting; tells its generation.
     pub fn confirm(&mut self) -> Result<u32, Error> {
         let Trial { deadline, fallback, .. } = match &self.standing {
@@ -100,7 +109,10 @@ impl Writer {
                 self.give_up()?;
                 Ok((!is_first).then(|| self.outcome()))
             }
-            Standing::Returned => Ok(Some(self.outcome())),
+            Standing::Returned => {
+                self.standing = Standing::Idle;
+                Ok(Some(self.outcome()))
+            }
             Standing::Idle => self.apply_previous().map(Some),
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use aya::maps::IterableMap as _;
 use sg_common::{
-    conntrack::{Entry, Key4, Key6, Life, TableUse},
+    conntrack::{Entry, Key4, Key6, Kind, Life, TableUse},
     control::{Control, Settings},
     events::End,
     heap::{Line, LineIndex},
@@ -42,6 +42,26 @@ mod word {
     pub const CLOCK_OFFSET: usize = 2;
     pub const DEADLINE: usize = 6;
     pub const FALLBACK: usize = 7;
+}
+
+/// Live and expired entries of a connection table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableAges {
+    /// Live ones.
+    pub live: u64,
+    /// Ticks since the oldest one expired that still has its slot; 0 if there is none.
+    pub oldest_expired: u64,
+}
+
+impl TableAges {
+    fn of(entries: impl Iterator<Item = Life>, now: u64) -> Self {
+        entries.filter(|life| life.kind() == Kind::Live).fold(Self::default(), |ages, life| {
+            match now.checked_sub(life.expires()) {
+                None => Self { live: ages.live + 1, ..ages },
+                Some(ago) => Self { oldest_expired: ages.oldest_expired.max(ago), ..ages },
+            }
+        })
+    }
 }
 
 impl Kernel {
@@ -170,12 +190,16 @@ impl Kernel {
 
     /// How many connections are live at tick `now`.
     pub fn count_connections(&self, now: u64) -> u64 {
-        let count = |table: &Memory, entry: usize| {
-            let words = entry / size_of::<u64>();
-            (0..table.words()).step_by(words).filter(|&at| Life(table.load(at)).is_live_at(now)).count()
+        self.table_ages(now).iter().map(|ages| ages.live).sum()
+    }
+
+    /// What the IPv4 and IPv6 connection tables hold at tick `now`.
+    pub fn table_ages(&self, now: u64) -> [TableAges; 2] {
+        let of = |table: &Memory, entry: usize| {
+            let words = (0..table.words()).step_by(entry / size_of::<u64>());
+            TableAges::of(words.map(|at| Life(table.load(at))), now)
         };
-        (count(&self.maps.ct4, size_of::<Entry<Key4>>()) + count(&self.maps.ct6, size_of::<Entry<Key6>>()))
-            as u64
+        [of(&self.maps.ct4, size_of::<Entry<Key4>>()), of(&self.maps.ct6, size_of::<Entry<Key6>>())]
     }
 
     /// Ends the entry in `slot` of `table` (see [`sg_common::control::table`]) if its life word is still `life`;
@@ -260,4 +284,19 @@ fn live<E: FromBytes>(table: &Memory, now: u64, life_of: impl Fn(&E) -> u64) -> 
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use sg_common::conntrack::State;
+
+    use super::*;
+
+    #[test]
+    fn expired_entries_are_told_from_live_ones() {
+        let until = |tick| Life::live(Life(0), State::OneWay, false, tick);
+        let entries = [until(101), until(100), until(70), until(5000), until(3).free(), Life(0)];
+        let ages = TableAges::of(entries.into_iter(), 100);
+        assert_eq!(ages, TableAges { live: 2, oldest_expired: 30 });
+    }
 }

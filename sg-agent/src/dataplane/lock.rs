@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -48,14 +48,43 @@ fn try_lock(directory: &Path, until: Instant) -> Result<Option<Lock>, Error> {
     let inode = file.metadata().of_file(directory)?.ino();
     while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         if Instant::now() > until {
-            let holder = fs::read_to_string("/proc/locks").ok().and_then(|locks| holder(&locks, inode));
-            let who = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
-            return Err(Error::InUse(format!("{who} is changing the policy")));
+            return Err(Error::InUse(format!("{} is changing the policy", holder_of(inode))));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     let is_there = fs::metadata(directory).is_ok_and(|there| there.ino() == inode);
     Ok(is_there.then(|| Lock { directory: directory.to_owned(), _file: file }))
+}
+
+/// Keeps a second daemon out: held for as long as one runs.
+#[derive(Debug)]
+pub struct Only {
+    _file: File,
+}
+
+impl Only {
+    /// Locks the file at `path`, which is made if it is not there; fails at once if another process has it.
+    pub fn take(path: &Path) -> Result<Self, Error> {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).of_file(directory)?;
+        }
+        let file =
+            File::options().create(true).truncate(false).write(true).mode(0o600).open(path).of_file(path)?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let holder = holder_of(file.metadata().of_file(path)?.ino());
+            return Err(Error::InUse(format!(
+                "{holder} is the daemon here already, with {} locked: stop it first",
+                path.display()
+            )));
+        }
+        Ok(Self { _file: file })
+    }
+}
+
+/// Who holds the lock of a file, in words.
+fn holder_of(inode: u64) -> String {
+    let holder = fs::read_to_string("/proc/locks").ok().and_then(|locks| holder(&locks, inode));
+    holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
 /// Who holds the lock of a file, as `/proc/locks` tells (proc_locks(5)): `1: FLOCK ADVISORY WRITE 708 00:13:16 0 EOF`.
@@ -82,6 +111,19 @@ mod tests {
         lock.remove();
         assert!(!directory.exists());
         drop(Lock::take(&directory).unwrap());
+    }
+
+    #[test]
+    fn one_daemon_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run/control.lock");
+        let first = Only::take(&path).unwrap();
+        let complaint = Only::take(&path).unwrap_err();
+        assert_eq!(complaint.exit_code(), 4);
+        let words = format!("process {} is the daemon here already", std::process::id());
+        assert!(complaint.to_string().starts_with(&words), "{complaint}");
+        drop(first);
+        Only::take(&path).unwrap();
     }
 
     #[test]

@@ -55,6 +55,7 @@ use sg_common::stats::RuleCounter;
 pub use error::Error;
 use history::History;
 pub use kernel::Kernel;
+pub use lock::Only;
 pub use place::{Options, Place};
 use store::Store;
 pub use writer::{Outcome, Writer, unload};

@@ -22,6 +22,7 @@ const BPFFS_MAGIC: u64 = 0xcafe_4a11;
 
 /// Options that every verb takes.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Options {
     /// BPF file system to pin in
     #[arg(long, value_name = "DIR", env = "SG_BPFFS", default_value = DEFAULT_BPFFS, global = true)]

@@ -6,6 +6,7 @@ use std::{
     fs::{self, File},
     io::{BufReader, BufWriter, Write as _},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::{
     compile::Saved,
+    metrics::rules::Departed,
     policy::model::{Role, RxHook},
 };
 
@@ -24,6 +26,7 @@ const COUNTERS: &str = "counters";
 const HOOKS: &str = "hooks.json";
 const TRIAL: &str = "trial.json";
 const PREVIOUS: &str = "previous.json";
+const DEPARTED: &str = "departed.json";
 
 /// The state directory.
 #[derive(Clone, Debug)]
@@ -146,6 +149,21 @@ impl Store {
         self.write(HOOKS, hooks)
     }
 
+    /// What rules counted on interfaces that are gone.
+    pub fn departed(&self) -> Departed {
+        self.read(DEPARTED).unwrap_or_default()
+    }
+
+    /// Writes down what rules counted on interfaces that are gone.
+    pub fn save_departed(&self, departed: &Departed) -> Result<(), Error> {
+        self.write(DEPARTED, departed)
+    }
+
+    /// When the state of `generation` was written down.
+    pub fn written(&self, generation: u32) -> Option<SystemTime> {
+        fs::metadata(self.state_path(generation)).ok()?.modified().ok()
+    }
+
     /// Whether there is a state of another generation than `generation`: somebody was interrupted.
     pub fn has_others(&self, generation: u32) -> bool {
         let keep = numbered(STATE, generation);
@@ -165,7 +183,8 @@ impl Store {
     /// Removes everything.
     pub fn clear(&self) -> Result<(), Error> {
         for name in self.files() {
-            let is_ours = [HOOKS, TRIAL, PREVIOUS, STATE, COUNTERS].iter().any(|kind| name.starts_with(kind));
+            let is_ours =
+                [HOOKS, TRIAL, PREVIOUS, DEPARTED, STATE, COUNTERS].iter().any(|kind| name.starts_with(kind));
             if is_ours {
                 let path = self.directory.join(name);
                 fs::remove_file(&path).of_file(&path)?;

@@ -97,6 +97,16 @@ impl Writer {
         Ok(writer)
     }
 
+    /// Where things live.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Fails if `settings` ask for tables of other sizes than those that there are.
+    pub fn check_settings(&self, settings: &Settings) -> Result<(), Error> {
+        check_sizes(&self.loaded.kernel.sizes()?, &Sizes::of(settings))
+    }
+
     /// Brings the policy of a file into force, with the bindings that `attach` has made beside it; see
     /// [`Self::apply_for`].
     pub fn apply_file(&mut self, policy: &Arc<Policy>, within: Option<Duration>) -> Result<Outcome, Error> {
@@ -134,6 +144,9 @@ impl Writer {
             });
             changed.inspect_err(|_| self.take_back(&before, &devices))
         });
+        if outcome.is_ok() && self.standing == Standing::Returned {
+            self.standing = Standing::Idle;
+        }
         match (&outcome, self.origin) {
             (Ok(_), _) => self.origin = Origin::Known,
             // Links of another version may have been taken over: what hangs on them stays.

@@ -59,9 +59,34 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     validate::seconds(text).map(Duration::from_secs).ok_or_else(fault)
 }
 
+/// How long a change may wait for its confirmation.
+pub fn trial_time(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_secs(86_400);
+    let time = duration(text)?;
+    let fits = !time.is_zero() && time <= LONGEST;
+    fits.then_some(time).ok_or_else(|| "write a time from `1s` to `1d`".to_owned())
+}
+
+/// A MAC address.
+pub fn mac(text: &str) -> Result<[u8; 6], String> {
+    let octets: Option<Vec<u8>> = text
+        .split(':')
+        .map(|octet| u8::from_str_radix(octet, 16).ok().filter(|_| octet.len() == 2))
+        .collect();
+    octets
+        .and_then(|octets| octets.try_into().ok())
+        .ok_or_else(|| "write six pairs of hex digits, such as 52:54:00:12:34:56".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mac_address_is_six_octets() {
+        assert_eq!(mac("52:54:00:12:34:56"), Ok([0x52, 0x54, 0, 0x12, 0x34, 0x56]));
+        assert!(mac("52:54:00:12:34").is_err() && mac("5254:0:12:34:56:+1").is_err());
+    }
 
     #[test]
     fn protocols_have_names_and_numbers() {

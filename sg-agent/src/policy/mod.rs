@@ -23,7 +23,7 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 pub use code::Code;
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use model::Policy;
-pub use source::{FileId, Sources};
+pub use source::{FileId, Sources, Text};
 pub use validate::Positions;
 
 /// What came of a policy file.
@@ -51,7 +51,19 @@ pub fn load(path: &Path) -> Loaded {
     let mut sources = Sources::default();
     let file = sources.add(path.display().to_string());
     match source::read(path, file, &mut sources) {
-        Ok(text) => judge(text, path, file, sources),
+        Ok(text) => judge(text, path, None, file, sources),
+        Err(fault) => Loaded { diagnostics: vec![fault], sources, ..Loaded::default() },
+    }
+}
+
+/// Loads a policy file that somebody else has read: the first of `given`, which has the files that it names too. No
+/// file is opened.
+pub fn load_texts(given: &[Text]) -> Loaded {
+    let mut sources = Sources::default();
+    let path = given.first().map(|first| Path::new(&first.name)).unwrap_or(Path::new(""));
+    let file = sources.add(path.display().to_string());
+    match source::find(given, path, file, &mut sources) {
+        Ok(text) => judge(text, path, Some(given), file, sources),
         Err(fault) => Loaded { diagnostics: vec![fault], sources, ..Loaded::default() },
     }
 }
@@ -61,7 +73,7 @@ pub fn load_stdin() -> Loaded {
     let mut sources = Sources::default();
     let file = sources.add("standard input");
     match source::read_stdin(file, &mut sources) {
-        Ok(text) => judge(text, Path::new(""), file, sources),
+        Ok(text) => judge(text, Path::new(""), None, file, sources),
         Err(fault) => Loaded { diagnostics: vec![fault], sources, ..Loaded::default() },
     }
 }
@@ -72,15 +84,19 @@ pub fn parse_str(text: &str, file_name: &str) -> Loaded {
     let file = sources.add(file_name);
     let text: Arc<str> = Arc::from(source::without_bom(text));
     sources.set_text(file, text.clone());
-    judge(text, Path::new(file_name), file, sources)
+    judge(text, Path::new(file_name), None, file, sources)
 }
 
 /// Reads, validates and lints `text`, which `sources` already has as `file`.
-fn judge(text: Arc<str>, path: &Path, file: FileId, mut sources: Sources) -> Loaded {
+fn judge(text: Arc<str>, path: &Path, given: Option<&[Text]>, file: FileId, mut sources: Sources) -> Loaded {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let base = directory.unwrap_or(Path::new("."));
     let document = document::read(&text, file);
-    let result = validate::validate(document, &mut validate::Files::new(base, &mut sources));
+    let mut files = match given {
+        Some(given) => validate::Files::given(base, given, &mut sources),
+        None => validate::Files::new(base, &mut sources),
+    };
+    let result = validate::validate(document, &mut files);
     match result {
         Err(diagnostics) => Loaded { diagnostics, sources, ..Loaded::default() },
         Ok(validate::Validated { policy, positions, warnings }) => {

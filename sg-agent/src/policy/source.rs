@@ -10,6 +10,8 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     code::Code,
     diagnostic::{Diagnostic, Span},
@@ -21,6 +23,16 @@ pub const MAX_FILE_BYTES: u64 = 64 << 20;
 /// A file's place in [`Sources`]; 0 is the policy file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileId(u32);
+
+/// A file with its text, where somebody else has read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Text {
+    /// Its name, as diagnostics show it; an address file's is looked for by it.
+    pub name: String,
+    /// What is in it.
+    pub text: Arc<str>,
+}
 
 /// One file that was read.
 #[derive(Clone, Debug)]
@@ -49,6 +61,12 @@ impl Sources {
         let Some(source) = self.files.get_mut(file.0 as usize) else { return };
         source.lines = line_starts(&text);
         source.text = text;
+    }
+
+    /// Every file, the policy file first.
+    pub fn texts(&self) -> Vec<Text> {
+        let text = |source: &Source| Text { name: source.name.clone(), text: source.text.clone() };
+        self.files.iter().map(text).collect()
     }
 
     /// The name of a file as the user wrote it.
@@ -174,6 +192,22 @@ fn open_error(path: &Path, error: &io::Error) -> String {
         _ if error.raw_os_error() == Some(libc::ENXIO) => "it is not a regular file".into(),
         _ => error.to_string(),
     }
+}
+
+/// The text of the file at `path` among those that somebody else has read.
+pub fn find(
+    given: &[Text],
+    path: &Path,
+    file: FileId,
+    sources: &mut Sources,
+) -> Result<Arc<str>, Diagnostic> {
+    let name = path.display().to_string();
+    let Some(found) = given.iter().find(|one| one.name == name) else {
+        return Err(cannot_read(path, "it was not sent along", file));
+    };
+    let text: Arc<str> = Arc::from(without_bom(&found.text));
+    sources.set_text(file, text.clone());
+    Ok(text)
 }
 
 fn cannot_read(path: &Path, why: &str, file: FileId) -> Diagnostic {

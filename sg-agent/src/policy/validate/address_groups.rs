@@ -11,11 +11,11 @@ use ipnet::IpNet;
 use super::{
     super::{
         code::Code,
-        diagnostic::{Report, Span},
+        diagnostic::{Diagnostic, Report, Span},
         document::{AddressGroupDoc, Scalar, clip},
         language,
         model::AddressGroup,
-        source::{self, FileId, Sources},
+        source::{self, FileId, Sources, Text},
     },
     names, net,
     positions::Positions,
@@ -34,6 +34,8 @@ pub struct Files<'a> {
     pub base: &'a Path,
     /// Takes the text of each file.
     pub sources: &'a mut Sources,
+    /// The files, where somebody else has read them.
+    given: Option<&'a [Text]>,
     /// Bytes read so far.
     read: usize,
 }
@@ -41,7 +43,19 @@ pub struct Files<'a> {
 impl<'a> Files<'a> {
     /// Looks in `base` and keeps texts in `sources`.
     pub fn new(base: &'a Path, sources: &'a mut Sources) -> Self {
-        Self { base, sources, read: 0 }
+        Self { base, sources, given: None, read: 0 }
+    }
+
+    /// Takes files from `given` only.
+    pub fn given(base: &'a Path, given: &'a [Text], sources: &'a mut Sources) -> Self {
+        Self { base, sources, given: Some(given), read: 0 }
+    }
+
+    fn text(&mut self, path: &Path, id: FileId) -> Result<Arc<str>, Diagnostic> {
+        match self.given {
+            Some(given) => source::find(given, path, id, self.sources),
+            None => source::read(path, id, self.sources),
+        }
     }
 
     /// Whether another `bytes` stay within the bound.
@@ -90,9 +104,9 @@ fn address_group(doc: &AddressGroupDoc<'_>, files: &mut Files<'_>, report: &mut 
 }
 
 fn from_file(scalar: &Scalar<'_>, files: &mut Files<'_>, report: &mut Report) -> Vec<IpNet> {
-    let Some(path) = inside(scalar, files.base, report) else { return Vec::new() };
+    let Some(path) = inside(scalar, files, report) else { return Vec::new() };
     let id = files.sources.add(path.display().to_string());
-    match source::read(&path, id, files.sources) {
+    match files.text(&path, id) {
         Ok(text) if files.charge(text.len()) => lines(&text, id, report),
         Ok(_) => {
             files.sources.set_text(id, Arc::from(""));
@@ -117,7 +131,8 @@ fn from_file(scalar: &Scalar<'_>, files: &mut Files<'_>, report: &mut Report) ->
 }
 
 /// The path of an address file, if it stays in the policy file's directory, links followed.
-fn inside(scalar: &Scalar<'_>, base: &Path, report: &mut Report) -> Option<PathBuf> {
+fn inside(scalar: &Scalar<'_>, files: &Files<'_>, report: &mut Report) -> Option<PathBuf> {
+    let base = files.base;
     let relative = Path::new(&*scalar.text);
     let plain = relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let path = base.join(relative);
@@ -126,7 +141,7 @@ fn inside(scalar: &Scalar<'_>, base: &Path, report: &mut Report) -> Option<PathB
         // What cannot be followed cannot be read either; reading says why.
         _ => false,
     };
-    if !scalar.text.is_empty() && plain && !escapes() {
+    if !scalar.text.is_empty() && plain && (files.given.is_some() || !escapes()) {
         return Some(path);
     }
     report

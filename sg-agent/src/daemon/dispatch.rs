@@ -1,0 +1,71 @@
+//! Who does what a client asks: what changes something is the owner's, what only reads is done beside it.
+
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use super::Daemon;
+use crate::{
+    cli::{Answer, Served, apply::Apply},
+    dataplane::{Error, Options, Writer},
+};
+
+impl Daemon {
+    /// Does what a client asks for.
+    pub async fn answer(&self, command: Served) -> anyhow::Result<Answer> {
+        match command {
+            Served::Apply(verb) => self.apply(verb).await,
+            Served::Attach(verb) => self.change(move |writer| verb.answer(writer)).await,
+            Served::Confirm(verb) => self.change(move |writer| verb.answer(writer)).await,
+            Served::Detach(verb) => self.change(move |writer| verb.answer(writer)).await,
+            Served::Rollback(verb) => self.change(move |writer| verb.answer(writer)).await,
+            Served::Conntrack(verb) => self.read(move |options| verb.answer(options)).await,
+            Served::Explain(verb) => self.read(move |options| verb.answer(options)).await,
+            Served::Rules(verb) => self.read(move |options| verb.answer(options)).await,
+            Served::Stats(verb) => self.read(move |options| verb.answer(options)).await,
+            Served::Status(verb) => {
+                let reload = self.reload.borrow().clone();
+                self.read(move |options| verb.answer(options, Some(reload))).await
+            }
+            Served::Unload(_) => Err(would_return()),
+        }
+    }
+
+    async fn change(
+        &self,
+        verb: impl FnOnce(&mut Writer) -> anyhow::Result<Answer> + Send + 'static,
+    ) -> anyhow::Result<Answer> {
+        self.owner.with(move |owner| owner.change(verb)).await?
+    }
+
+    async fn read(
+        &self,
+        verb: impl FnOnce(&Options) -> anyhow::Result<Answer> + Send + 'static,
+    ) -> anyhow::Result<Answer> {
+        let options = self.options.clone();
+        let _place = self.readers.acquire().await?;
+        spawn_blocking(move || verb(&options)).await?
+    }
+
+    async fn apply(&self, verb: Apply) -> anyhow::Result<Answer> {
+        let verb = Arc::new(verb);
+        let reader = Arc::clone(&verb);
+        let ready = match spawn_blocking(move || reader.load()).await? {
+            Ok(ready) => ready,
+            Err(refusal) => return refusal,
+        };
+        if verb.is_dry_run() {
+            return self.read(move |options| verb.forecast(options, ready)).await;
+        }
+        self.owner.with(move |owner| owner.apply(&verb, ready)).await?
+    }
+}
+
+/// The error of who wants to unload what the daemon keeps in force.
+fn would_return() -> anyhow::Error {
+    let own = std::process::id();
+    Error::InUse(format!(
+        "the daemon (process {own}) keeps the policy in force: stop it first (`systemctl stop sg-agent`, or SIGTERM), then unload"
+    ))
+    .into()
+}

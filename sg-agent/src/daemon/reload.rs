@@ -1,0 +1,156 @@
+//! The policy file, read again: on SIGHUP, and when it changes.
+
+use std::{fmt, path::Path, sync::Arc, time::SystemTime};
+
+use serde::Serialize;
+
+use super::{
+    Daemon, notify,
+    owner::{Owner, Stopped},
+    watch::Watch,
+};
+use crate::{
+    dataplane::{self, Outcome},
+    observe::time,
+    policy::{self, Policy, Text, render},
+};
+
+/// What came of reading the policy file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reload {
+    /// Whether what it says is in force.
+    pub ok: bool,
+    /// When it was read, RFC 3339.
+    pub when: Option<String>,
+    /// The file.
+    pub file: String,
+    /// The generation in force after that.
+    pub generation: u32,
+    /// Why it is not in force what it says: all faults, or what the kernel refused.
+    pub error: Option<String>,
+    /// How often it was read since the daemon has started.
+    pub reloads: u64,
+    /// How often that failed.
+    pub failures: u64,
+    /// What it was read from.
+    #[serde(skip)]
+    pub texts: Arc<[Text]>,
+}
+
+/// A policy file that was read.
+#[derive(Debug)]
+pub struct Read {
+    /// What it says; the error has all faults.
+    pub policy: Result<Arc<Policy>, String>,
+    /// What it was read from, faulty or not.
+    pub texts: Arc<[Text]>,
+    /// When reading began.
+    pub at: SystemTime,
+}
+
+/// Reads the policy file at `path`. Interfaces that are not there are no fault: they come later.
+pub fn read(path: &Path) -> Read {
+    let at = SystemTime::now();
+    let mut file = policy::load(path);
+    let words = render::human(&file.diagnostics, &file.sources, false);
+    let policy = match file.policy.take() {
+        Some(policy) => {
+            if !words.is_empty() {
+                log::warn!("{}", words.trim_end());
+            }
+            Ok(Arc::new(policy))
+        }
+        None => Err(words.trim_end().to_owned()),
+    };
+    Read { policy, texts: file.sources.texts().into(), at }
+}
+
+impl Reload {
+    /// What came of `read`: a change of policy, or why there was none. `before` is what came of it the last time.
+    pub fn new(
+        path: &Path,
+        read: &Read,
+        done: &Result<Outcome, String>,
+        generation: u32,
+        before: Option<&Self>,
+    ) -> Self {
+        let [reloads, failures] = before.map_or([0; 2], |before| [before.reloads, before.failures]);
+        Self {
+            ok: done.is_ok(),
+            when: time::rfc3339(read.at),
+            file: render::printable(&path.display().to_string()),
+            generation,
+            error: done.as_ref().err().cloned(),
+            reloads: reloads + 1,
+            failures: failures + u64::from(done.is_err()),
+            texts: Arc::clone(&read.texts),
+        }
+    }
+
+    /// Says it in the log, loudly if the file is not in force.
+    pub fn log(&self) {
+        match &self.error {
+            None => log::info!("{self}"),
+            Some(error) => log::error!("{self}\n{error}"),
+        }
+    }
+}
+
+impl fmt::Display for Reload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ok, file, generation, .. } = self;
+        let when = self.when.as_deref().unwrap_or_default();
+        match ok {
+            true => write!(f, "{file} of {when} is in force, generation {generation}"),
+            false => write!(f, "{file} of {when} is REFUSED, generation {generation} stays in force"),
+        }
+    }
+}
+
+/// An error with all its causes in a line.
+pub fn in_words(error: dataplane::Error) -> String {
+    format!("{:#}", anyhow::Error::new(error))
+}
+
+/// Reads the file again because somebody wants it.
+pub async fn by_signal(daemon: &Arc<Daemon>, watch: &mut Watch) -> Result<(), Stopped> {
+    log::info!("SIGHUP: reading {}", daemon.config.display());
+    let read = read_in_background(daemon).await;
+    apply(daemon, watch, read).await
+}
+
+/// Reads the file again because it has changed; nothing happens if it says what it said.
+pub async fn by_change(daemon: &Arc<Daemon>, watch: &mut Watch) -> Result<(), Stopped> {
+    let read = read_in_background(daemon).await;
+    if daemon.reload.borrow().texts == read.texts && !read.texts.iter().any(|text| text.text.is_empty()) {
+        watch.follow(&read.texts, read.at);
+        return Ok(());
+    }
+    apply(daemon, watch, read).await
+}
+
+async fn read_in_background(daemon: &Arc<Daemon>) -> Read {
+    let path = daemon.config.clone();
+    let nothing = |error: tokio::task::JoinError| Read {
+        policy: Err(error.to_string()),
+        texts: Arc::new([]),
+        at: SystemTime::now(),
+    };
+    tokio::task::spawn_blocking(move || read(&path)).await.unwrap_or_else(nothing)
+}
+
+async fn apply(daemon: &Arc<Daemon>, watch: &mut Watch, read: Read) -> Result<(), Stopped> {
+    notify::reloading();
+    watch.follow(&read.texts, read.at);
+    let policy = read.policy.clone();
+    let bring = move |owner: &mut Owner| {
+        let done = policy.and_then(|policy| owner.apply_config(&policy).map_err(in_words));
+        (done, owner.writer.loaded.state.generation())
+    };
+    let (done, generation) = daemon.owner.with(bring).await?;
+    let reload = Reload::new(&daemon.config, &read, &done, generation, Some(&daemon.reload.borrow()));
+    reload.log();
+    notify::ready(&reload);
+    daemon.reload.send_replace(reload);
+    Ok(())
+}
