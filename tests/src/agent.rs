@@ -70,6 +70,16 @@ impl Agent {
         }
     }
 
+    /// The host that it is the agent of.
+    pub fn host(&self) -> &Netns {
+        &self.host
+    }
+
+    /// Where its files are.
+    pub fn directory(&self) -> &Path {
+        self.files.path()
+    }
+
     /// Where it remembers what is in force.
     pub fn state_dir(&self) -> PathBuf {
         self.files.path().join("state")
@@ -200,7 +210,8 @@ impl Agent {
         Totals::restore(&place.unwrap_or_else(|error| panic!("{error}")))
     }
 
-    fn options(&self) -> Options {
+    /// The options that the library needs to do what the binary does.
+    pub fn options(&self) -> Options {
         Options { bpffs: "/sys/fs/bpf".into(), state_dir: self.state_dir() }
     }
 }

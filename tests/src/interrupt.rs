@@ -24,7 +24,7 @@ impl std::error::Error for Interrupted {}
 /// Starts to watch for the signals that end a program. Call it before any other thread is started: those inherit that
 /// the signals do not end them.
 pub fn watch() {
-    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+    let signals = signals();
     if signals.thread_block().is_ok() {
         thread::spawn(move || {
             while signals.wait().is_ok() {
@@ -32,6 +32,16 @@ pub fn watch() {
             }
         });
     }
+}
+
+/// Lets the signals through to whatever the calling thread starts.
+pub fn unblock() {
+    // Where they are not blocked nothing changes.
+    let _ = signals().thread_unblock();
+}
+
+fn signals() -> SigSet {
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect()
 }
 
 /// An error once a signal has come.

@@ -15,11 +15,13 @@
 //! | [`container`] | a Debian with a systemd of its own |
 //! | [`packets`] | frames, also impossible ones |
 //! | [`guide`] | the examples of the guide for operators |
+//! | [`foreign`] | programs of somebody else |
 //! | [`inject`] | sending frames and seeing what comes out |
 //! | [`tun`] | the guest's end of a tap |
 //! | [`port`] | a filtered port of every kind, on a bridge |
 //! | [`traffic`] | real sockets |
 //! | [`agent`] | the `sg-agent` binary and its JSON |
+//! | [`daemon`] | `sg-agent run`, and who listens to it |
 //! | [`oracle`] | what the policy says, rule by rule |
 //! | [`model`] | what the specification says happens, packet by packet |
 //! | [`random`] | policies and packets from a seed |
@@ -32,6 +34,7 @@
 //! | [`interrupt`] | Ctrl-C, so that nothing stays behind |
 //! | [`wire`] | packets through a host to a guest and back |
 //! | [`twin`] | sg beside Linux's own firewall |
+//! | [`soak`] | a long time with the daemon, under everything at once |
 //! | [`mod@bench`] | how fast the loaded programs are |
 
 pub mod agent;
@@ -39,6 +42,8 @@ pub mod bench;
 pub mod clock;
 pub mod container;
 pub mod counters;
+pub mod daemon;
+pub mod foreign;
 pub mod guide;
 pub mod inject;
 pub mod interrupt;
@@ -55,6 +60,7 @@ pub mod random;
 pub mod replay;
 pub mod sequence;
 pub mod served;
+pub mod soak;
 pub mod topology;
 pub mod traffic;
 pub mod tun;

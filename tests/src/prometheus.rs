@@ -19,7 +19,7 @@ use crate::netns::Netns;
 /// Set by `cargo xtask test` where there is no Prometheus to be had.
 const WITHOUT: &str = "SG_WITHOUT_PROMETHEUS";
 /// How long anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Prometheus' program `name`; `None` where this machine is known to be without.
 ///
@@ -142,7 +142,7 @@ impl Prometheus {
     /// Waits until `look` finds something.
     ///
     /// # Panics
-    /// If it does not for a minute.
+    /// If it does not for minutes.
     #[track_caller]
     pub fn wait<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use frame::frame;
 pub use generate::{Shape, generate};
-pub use host::{Host, Timed};
+pub use host::{Control, Host, Timed, add_own_devices};
 pub use policy::MAC;
 pub(crate) use policy::{PEERS, PORTS, group, list};
 pub use shrink::{shrink, shrink_list};

@@ -2,21 +2,18 @@
 //! and numbers that are those of the commands.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use sg_agent::{
-    dataplane::{Loaded, Options, Place, place::DEFAULT_BPFFS},
-    metrics::{self, DaemonFacts, InForce, Snapshot, Totals},
-};
+use sg_agent::metrics::DEFAULT_ADDRESS;
 use sg_tests::{
-    agent::{Agent, DirectionCounts},
-    netns::Netns,
+    agent::{Agent, DirectionCounts, binary},
     prometheus::{self, Prometheus, Sample},
     topology::{Cable, Topology},
     traffic::{self, Connection, Echo, PATIENT},
@@ -66,11 +63,41 @@ fn alerts_say_what_to_do() {
     }
 }
 
-/// A host with a guest that was used, and its metrics.
+/// The daemon of a host. It is killed on drop.
+struct Daemon(Child);
+
+impl Daemon {
+    /// Starts it and waits until it serves metrics.
+    fn start(net: &Topology, agent: &Agent) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["run", "--config"]).arg(agent.state_dir().with_file_name("policy.yaml"));
+        command.arg("--state-dir").arg(agent.state_dir());
+        let daemon = Self(net.host.enter(|| command.spawn()).expect("it starts"));
+        let until = Instant::now() + Duration::from_secs(240);
+        while prometheus::get(&net.host, metrics(), "/metrics").is_err() {
+            assert!(Instant::now() < until, "the daemon serves no metrics");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        daemon
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn metrics() -> SocketAddr {
+    DEFAULT_ADDRESS.parse().expect("an address")
+}
+
+/// A host with a guest, and its daemon.
 struct Scene {
+    daemon: Option<Daemon>,
     net: Topology,
     agent: Agent,
-    address: SocketAddr,
 }
 
 impl Scene {
@@ -80,12 +107,9 @@ impl Scene {
             Cable::new("client", "up0").address("203.0.113.7/24"),
         ]);
         let agent = Agent::new(&net.host);
-        let policy = agent.write("policy.yaml", POLICY);
-        // tap9 is a guest that is switched off.
-        let applied = agent.run(&["apply", "--allow-missing", &policy.to_string_lossy()]);
-        assert_eq!(applied.status, 0, "{}", applied.stderr);
-        let address = serve(&net.host, &agent);
-        Self { net, agent, address }
+        agent.write("policy.yaml", POLICY);
+        let daemon = Some(Daemon::start(&net, &agent));
+        Self { daemon, net, agent }
     }
 
     /// One connection that is let in, and one that is refused.
@@ -101,37 +125,22 @@ impl Scene {
     fn still(&self) {
         self.net.host.ip("link set tap0 down\nlink set up0 down");
     }
-}
 
-/// Serves the metrics of a host where no daemon runs.
-fn serve(host: &Netns, agent: &Agent) -> SocketAddr {
-    let options = Options { bpffs: DEFAULT_BPFFS.into(), state_dir: agent.state_dir() };
-    host.enter(|| {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.set_nonblocking(true).expect("a socket");
-        let address = listener.local_addr().expect("an address");
-        std::thread::spawn(move || {
-            let totals = std::sync::Mutex::new(Totals::default());
-            let source = move || {
-                let mut totals = totals.lock().expect("a whole lock");
-                let in_force =
-                    InForce::read(&Loaded::open(&options)?, &Place::find(&options)?, &mut totals, 100)?;
-                Ok(Snapshot { in_force: Some(in_force), daemon: facts() })
-            };
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(async {
-                metrics::serve(tokio::net::TcpListener::from_std(listener).expect("a socket"), source).await
-            });
-        });
-        address
-    })
-}
+    /// The lines on the page that begin so.
+    fn lines(&self, start: &str) -> Vec<String> {
+        let page = prometheus::get(&self.net.host, metrics(), "/metrics").expect("the page");
+        page.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect()
+    }
 
-/// A daemon that read its file a moment ago.
-fn facts() -> DaemonFacts {
-    let mut facts = DaemonFacts::default();
-    facts.reloads.count(true, std::time::SystemTime::now());
-    facts
+    /// Every counter on the page, by its line without the value.
+    fn counters(&self) -> BTreeMap<String, u64> {
+        let counter = |line: &str| {
+            let (name, value) = line.rsplit_once(' ')?;
+            let is_counter = name.split('{').next().is_some_and(|name| name.ends_with("_total"));
+            is_counter.then(|| Some((name.to_owned(), value.parse().ok()?)))?
+        };
+        self.lines("sg_").iter().filter_map(|line| counter(line)).collect()
+    }
 }
 
 /// Every expression of the dashboard, with its panel's title.
@@ -159,8 +168,8 @@ fn plain(expression: &str) -> String {
 fn every_panel_shows_something() {
     let Some(program) = prometheus::program("prometheus") else { return };
     let scene = Scene::new();
-    let prometheus =
-        Prometheus::start(&program, &scene.net.host, scene.address, &examples().join("sg.rules.yml"));
+    let rules = examples().join("sg.rules.yml");
+    let prometheus = Prometheus::start(&program, &scene.net.host, metrics(), &rules);
     scene.traffic();
     let text = fs::read_to_string(examples().join("sg-dashboard.json")).expect("the dashboard");
     let dashboard: Value = serde_json::from_str(&text).expect("JSON");
@@ -230,4 +239,80 @@ fn numbers_agree(scene: &Scene, prometheus: &Prometheus) {
         assert_eq!((sample.label("description"), sample.value()), (&*rule.description, rule.packets as f64));
         assert!(rule.packets > 0);
     }
+}
+
+/// A file with a fault, a daemon that is killed and starts again: what is counted goes on, and the alerts say so.
+#[test]
+fn counters_outlive_reloads_and_the_daemon() {
+    let Some(program) = prometheus::program("prometheus") else { return };
+    let mut scene = Scene::new();
+    let rules = examples().join("sg.rules.yml");
+    let prometheus = Prometheus::start(&program, &scene.net.host, metrics(), &rules);
+    scene.traffic();
+    scene.still();
+    let before = scene.counters();
+    let failures = "sg_reloads_total{result=\"failure\"}";
+    assert_eq!(before[failures], 0);
+    let success = "sg_last_reload_success_timestamp_seconds ";
+    let since = scene.lines(success);
+    assert_eq!(since.len(), 1);
+
+    scene.agent.write("policy.yaml", &POLICY.replace("ports: 80", "ports: 80000"));
+    // More than one, where the daemon has seen the file half written.
+    prometheus.wait("a reload that failed", || (scene.counters()[failures] > 0).then_some(()));
+    assert_eq!(of_kernel(scene.counters()), of_kernel(before.clone()));
+    assert_eq!(scene.lines(success), since);
+    prometheus.wait("the alert on it", || is_raised(&prometheus, "SgReloadFailed").then_some(()));
+
+    scene.daemon = None;
+    prometheus.wait("the alert on the daemon", || is_raised(&prometheus, "SgDown").then_some(()));
+    scene.agent.write("policy.yaml", POLICY);
+    scene.daemon = Some(Daemon::start(&scene.net, &scene.agent));
+    assert_eq!(of_kernel(scene.counters()), of_kernel(before));
+    prometheus.wait("the end of both alerts", || {
+        let raised = ["SgReloadFailed", "SgDown"].map(|name| is_raised(&prometheus, name));
+        (raised == [false; 2]).then_some(())
+    });
+}
+
+/// Those that are not the daemon's own.
+fn of_kernel(mut counters: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    counters.retain(|name, _| !name.starts_with("sg_reloads"));
+    assert!(counters.len() > 50);
+    counters
+}
+
+fn is_raised(prometheus: &Prometheus, name: &str) -> bool {
+    let alerts = prometheus.alerts().expect("the alerts");
+    alerts.iter().any(|alert| alert.name == name && alert.state != "inactive")
+}
+
+/// What Grafana would stumble over: numbers given twice, panels on top of each other, variables that are not there.
+#[test]
+fn the_dashboard_is_whole() {
+    let text = fs::read_to_string(examples().join("sg-dashboard.json")).expect("the dashboard");
+    let dashboard: Value = serde_json::from_str(&text).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let numbers: BTreeSet<i64> = panels.iter().filter_map(|panel| panel["id"].as_i64()).collect();
+    assert_eq!(numbers.len(), panels.len());
+    let mut cells = BTreeSet::new();
+    for panel in panels {
+        let title = panel["title"].as_str().expect("a title");
+        for cell in area(&panel["gridPos"]) {
+            assert!(cell.0 < 24 && cells.insert(cell), "{title} lies on another");
+        }
+        if panel["type"] != "row" {
+            assert!(panel["description"].as_str().is_some_and(|words| words.ends_with('.')), "{title}");
+            let of = |part: &Value| part["datasource"]["uid"] == "${datasource}";
+            assert!(of(panel) && panel["targets"].as_array().expect("targets").iter().all(of), "{title}");
+        }
+    }
+    let variables = dashboard["templating"]["list"].as_array().expect("variables");
+    let names: Vec<&str> = variables.iter().filter_map(|one| one["name"].as_str()).collect();
+    assert_eq!(names, ["datasource", "instance", "interface"]);
+}
+
+fn area(grid: &Value) -> Vec<(i64, i64)> {
+    let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| grid[key].as_i64().expect("a place"));
+    (x..x + w).flat_map(|column| (y..y + h).map(move |row| (column, row))).collect()
 }

@@ -22,7 +22,7 @@ pub struct Options {
 }
 
 /// Groups of scenarios, each numbered from 1 to this, and what they are about.
-const GROUPS: [(char, u32, &str); 10] = [
+const GROUPS: [(char, u32, &str); 11] = [
     ('P', 47, "Parsing"),
     ('T', 43, "TCP"),
     ('U', 15, "UDP"),
@@ -32,6 +32,7 @@ const GROUPS: [(char, u32, &str); 10] = [
     ('F', 23, "Fragments"),
     ('X', 10, "Other protocols"),
     ('C', 25, "The connection table"),
+    ('L', 17, "Links"),
     ('A', 40, "Attacks"),
 ];
 const SOURCES: [&str; 4] = ["sg-agent", "sg-common", "sg-ebpf", "tests"];

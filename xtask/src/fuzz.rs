@@ -40,6 +40,7 @@ struct Target {
 }
 
 const TARGETS: &[Target] = &[
+    Target { name: "control", seeds: &["fuzz/seeds/control"], longest: 4096 },
     Target { name: "parse", seeds: &["fuzz/seeds/parse"], longest: 512 },
     Target { name: "policy", seeds: &["sg-agent/tests/diagnostics", "tests/fixtures"], longest: 4096 },
 ];
@@ -187,7 +188,7 @@ mod tests {
         let known = place.join("corpus-of-a-brief-run/parse/known");
         fs::create_dir_all(&known).expect("a directory");
         let of = |length| {
-            let command = command(&TARGETS[0], Path::new("parse"), &place, length).expect("a command");
+            let command = command(&TARGETS[1], Path::new("parse"), &place, length).expect("a command");
             command.get_args().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>()
         };
         assert!(of(Length::Brief).contains(&"-seed=1".to_owned()));

@@ -20,6 +20,7 @@ pub mod probe;
 pub mod prometheus;
 pub mod replay;
 pub mod setup;
+pub mod soak;
 pub mod summary;
 pub mod test;
 pub mod toolchain;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, catalogue, ci, demo, fuzz, mutants, package, replay, setup, test};
+use xtask::{bench, build, catalogue, ci, demo, fuzz, mutants, package, replay, setup, soak, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Set-up, build, test, bench and demo of the workspace")]
@@ -36,6 +36,8 @@ enum Verb {
     Package(package::Options),
     /// Replay captures through the loaded programs and the model of the specification
     Replay(replay::Options),
+    /// Run the daemon under mixed traffic, kills and changes for a long time
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Mutants(options) => mutants::run(&options),
         Verb::Package(options) => package::run(&options),
         Verb::Replay(options) => replay::run(&options).map(|never| match never {}),
+        Verb::Soak(options) => soak::run(&options).map(|never| match never {}),
         Verb::Bench(options) => bench::run(&options).map(|never| match never {}),
     };
     outcome.unwrap_or_else(|error| {

@@ -41,13 +41,19 @@ impl Served {
     pub fn run(self, options: &Options, client: &Client) -> anyhow::Result<ExitCode> {
         match self {
             Self::Apply(verb) => verb.run(options, client),
-            Self::Attach(_)
-            | Self::Confirm(_)
-            | Self::Detach(_)
-            | Self::Rollback(_)
-            | Self::Status(_)
-            | Self::Unload(_) => match client.connect(options)? {
-                Some(daemon) => daemon.ask(&self)?.print(),
+            Self::Attach(_) | Self::Confirm(_) | Self::Detach(_) | Self::Rollback(_) | Self::Unload(_) => {
+                match client.connect(options)? {
+                    Some(daemon) => daemon.ask(&self)?.print(),
+                    None => self.answer(options)?.print(),
+                }
+            }
+            // The daemon knows more, and who asks may do so because it does not answer.
+            Self::Status(_) => match client.connect(options)?.map(|daemon| daemon.ask(&self)) {
+                Some(Ok(answer)) => answer.print(),
+                Some(Err(error)) => {
+                    log::warn!("{error:#}");
+                    self.answer(options)?.print()
+                }
                 None => self.answer(options)?.print(),
             },
             Self::Conntrack(_) | Self::Explain(_) | Self::Rules(_) | Self::Stats(_) => {

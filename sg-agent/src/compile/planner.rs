@@ -50,6 +50,10 @@ pub struct Planner<'a> {
     generation: u32,
     known_ticks: KnownTicks,
     changed_members: BTreeSet<(u32, String)>,
+    /// The interfaces by slot and index of their device.
+    sites: BTreeMap<(u32, u32), &'a Bound>,
+    /// Slots and devices that stay what they are.
+    kept: BTreeSet<(u32, u32)>,
     policies: BTreeMap<PolicyKey, Arc<CompiledPolicy>>,
     counters: Counters,
     moves: BTreeMap<(PolicyKey, PolicyKey), Moved>,
@@ -62,7 +66,10 @@ impl<'a> Planner<'a> {
         let state = inputs.state;
         let expiries = state.policies.values().flat_map(|compiled| &compiled.expiries);
         let ranges = state.interfaces.values().flat_map(|bound| bound.counters.iter().flatten().copied());
+        let sites = state.interfaces.values().map(|bound| ((bound.slot, bound.row.ifindex), bound));
         Self {
+            sites: sites.collect(),
+            kept: inputs.bindings.iter().map(|binding| (binding.slot, binding.ifindex)).collect(),
             mark: heap.high_water(),
             heap,
             may_reuse,
@@ -141,13 +148,13 @@ impl<'a> Planner<'a> {
     }
 
     fn bind(&mut self, binding: &Binding) -> Result<Bound, DoesNotFit> {
-        let Inputs { state, policy, zones, .. } = *self.inputs;
+        let Inputs { policy, zones, .. } = *self.inputs;
         let groups = bound_groups(policy, binding.spec);
         let keys = interfaces::keys(policy, &groups);
         let compiled = self.compile_each(&keys)?;
         let zone = zones.number(&binding.spec.zone).unwrap_or_default();
         let mut row = interfaces::row(&mut self.heap, policy, binding, zone, &groups, &compiled)?;
-        let known = state.interfaces.get(binding.name);
+        let known = self.known(binding);
         let counters = self.counters(binding.name, known, &keys, &compiled)?;
         interfaces::set_counters(&mut row, &counters);
         let same_device =
@@ -166,6 +173,18 @@ impl<'a> Planner<'a> {
             }
         }
         Ok(Bound { slot: binding.slot, spec: binding.spec.clone(), groups, keys, counters, row })
+    }
+
+    /// The interface as it was: that of the same device, whatever its name was, else the one of that name, if its device
+    /// has not got another name.
+    fn known(&self, binding: &Binding) -> Option<&'a Bound> {
+        let by_name = self.inputs.state.interfaces.get(binding.name);
+        let site = |bound: &Bound| (bound.slot, bound.row.ifindex);
+        if by_name.is_some_and(|bound| site(bound) == (binding.slot, binding.ifindex)) {
+            return by_name;
+        }
+        let by_device = self.sites.get(&(binding.slot, binding.ifindex)).copied();
+        by_device.or_else(|| by_name.filter(|bound| !self.kept.contains(&site(bound))))
     }
 
     /// Whether anything that judges the interface's packets is not what it was.

@@ -97,6 +97,11 @@ pub struct Saved {
 }
 
 impl Saved {
+    /// The generation.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
     /// First line of the heap that belongs to the state, and the first that does not.
     pub fn heap_lines(&self) -> std::ops::Range<LineIndex> {
         self.heap_base..self.heap_high_water
@@ -112,6 +117,16 @@ impl Saved {
         self.interfaces.values().map(|bound| bound.row.ifindex).collect()
     }
 
+    /// See [`State::rehome`].
+    pub fn rehome(&mut self, name: &str, ifindex: u32) -> bool {
+        rehome(&mut self.interfaces, name, ifindex)
+    }
+
+    /// The interfaces by name.
+    pub fn interfaces(&self) -> &BTreeMap<String, Bound> {
+        &self.interfaces
+    }
+
     /// The interfaces whose connections are judged anew since the generation of the state.
     pub fn renewed(&self) -> impl Iterator<Item = &Bound> {
         self.interfaces.values().filter(|bound| bound.row.generation == self.generation)
@@ -124,6 +139,11 @@ impl Saved {
         returned(&mut self.interfaces, &self.policy, after, generation);
         Self { generation, ..self }
     }
+}
+
+fn rehome(interfaces: &mut BTreeMap<String, Bound>, name: &str, ifindex: u32) -> bool {
+    let bound = interfaces.get_mut(name);
+    bound.map(|bound| bound.row.ifindex = ifindex).is_some()
 }
 
 /// The interfaces of `policy`, `before` a change, when they come back `after` it (its interfaces and generation): what was
@@ -178,6 +198,17 @@ impl State {
     /// Moves on to `generation`, in which packets are judged as before.
     pub fn enter(&mut self, generation: u32) {
         self.generation = generation;
+    }
+
+    /// Forgets an interface whose device is another than it was although nothing tells them apart: the next plan binds
+    /// it as one that was never there.
+    pub fn forget(&mut self, name: &str) {
+        self.interfaces.remove(name);
+    }
+
+    /// The device of an interface is another, which is judged as the one before was. False if it is not known.
+    pub fn rehome(&mut self, name: &str, ifindex: u32) -> bool {
+        rehome(&mut self.interfaces, name, ifindex)
     }
 
     /// Capacities of the kernel tables.

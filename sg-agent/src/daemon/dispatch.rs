@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use super::Daemon;
+use super::{Daemon, owner::Remembered};
 use crate::{
     cli::{Answer, Served, apply::Apply},
     dataplane::{Error, Options, Writer},
@@ -15,10 +15,11 @@ impl Daemon {
     pub async fn answer(&self, command: Served) -> anyhow::Result<Answer> {
         match command {
             Served::Apply(verb) => self.apply(verb).await,
-            Served::Attach(verb) => self.change(move |writer| verb.answer(writer)).await,
-            Served::Confirm(verb) => self.change(move |writer| verb.answer(writer)).await,
-            Served::Detach(verb) => self.change(move |writer| verb.answer(writer)).await,
-            Served::Rollback(verb) => self.change(move |writer| verb.answer(writer)).await,
+            // A hook waits for it: what it has bound is enforced, and remembered soon.
+            Served::Attach(verb) => Ok(self.change(move |writer| verb.answer(writer)).await?.0),
+            Served::Confirm(verb) => remembered(self.change(move |writer| verb.answer(writer)).await?).await,
+            Served::Detach(verb) => Ok(self.change(move |writer| verb.answer(writer)).await?.0),
+            Served::Rollback(verb) => remembered(self.change(move |writer| verb.answer(writer)).await?).await,
             Served::Conntrack(verb) => self.read(move |options| verb.answer(options)).await,
             Served::Explain(verb) => self.read(move |options| verb.answer(options)).await,
             Served::Rules(verb) => self.read(move |options| verb.answer(options)).await,
@@ -34,7 +35,7 @@ impl Daemon {
     async fn change(
         &self,
         verb: impl FnOnce(&mut Writer) -> anyhow::Result<Answer> + Send + 'static,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<(Answer, Remembered)> {
         self.owner.with(move |owner| owner.change(verb)).await?
     }
 
@@ -57,8 +58,19 @@ impl Daemon {
         if verb.is_dry_run() {
             return self.read(move |options| verb.forecast(options, ready)).await;
         }
-        self.owner.with(move |owner| owner.apply(&verb, ready)).await?
+        remembered(self.owner.with(move |owner| owner.apply(&verb, ready)).await??).await
     }
+}
+
+/// The answer once what it is about is on disk; a warning if that fails: it is in force all the same.
+async fn remembered((answer, remembered): (Answer, Remembered)) -> anyhow::Result<Answer> {
+    Ok(match remembered.await {
+        Ok(Err(fault)) => {
+            let messages = format!("{}sg-agent: warning: {fault}\n", answer.messages);
+            answer.with_messages(messages)
+        }
+        Ok(Ok(())) | Err(_) => answer,
+    })
 }
 
 /// The error of who wants to unload what the daemon keeps in force.

@@ -8,13 +8,21 @@
 //! | [`owner`] | the thread that holds the tables, and its queue |
 //! | [`start`] | what is in force once the daemon runs |
 //! | [`reload`] | the policy file, read again; what came of it |
+//! | [`devices`] | says when the host's devices change |
 //! | [`watch`] | says when a file that the policy was read from changes |
 //! | [`socket`], [`session`] | clients, within bounds |
+//! | [`memory`] | what outlives a reboot |
+//! | [`devices`] | says when the devices of the host change |
+//! | [`sweep`] | frees expired connections |
 //! | [`protocol`] | what a line on the socket says |
 //! | [`dispatch`] | who does what a client asks |
 //! | [`notify`] | tells the service manager |
+//! | [`exporter`] | tells Prometheus |
 
+pub mod devices;
 pub mod dispatch;
+pub mod exporter;
+pub mod memory;
 pub mod notify;
 pub mod owner;
 pub mod protocol;
@@ -22,19 +30,28 @@ pub mod reload;
 pub mod session;
 pub mod socket;
 pub mod start;
+pub mod sweep;
 pub mod watch;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Semaphore, watch as latest},
+    task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 
 use crate::dataplane::{Only, Options};
-use owner::Handle;
+use devices::Devices;
+use owner::{Handle, Owner};
 use reload::Reload;
 use watch::Watch;
 
@@ -42,6 +59,8 @@ use watch::Watch;
 const READERS: usize = 4;
 /// How often the owner looks whether the time to confirm a change is over.
 const TRIAL_CHECK: Duration = Duration::from_millis(500);
+/// How often what is in force is compared with what should be.
+const VERIFY: Duration = Duration::from_secs(1);
 
 /// What the parts of the daemon share.
 #[derive(Debug)]
@@ -58,15 +77,30 @@ pub struct Daemon {
     readers: Semaphore,
 }
 
+/// Where metrics go, and how many.
+#[derive(Clone, Copy, Debug)]
+pub struct Metrics {
+    /// The address to serve them at; `None`: nowhere.
+    pub address: Option<SocketAddr>,
+    /// At most so many rules.
+    pub rules: usize,
+}
+
 /// Runs the daemon until it is told to end; what it has brought into force stays.
-pub fn run(options: Options, config: PathBuf, socket: PathBuf) -> anyhow::Result<()> {
-    let started = start::start(&options, &config, &socket)?;
+pub fn run(
+    options: Options,
+    config: PathBuf,
+    socket: PathBuf,
+    keep: &Path,
+    metrics: Metrics,
+) -> anyhow::Result<()> {
+    let started = start::start(&options, &config, &socket, keep)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2 * READERS)
         .build()
         .context("starting the runtime")?;
-    let done = runtime.block_on(live(options, config, started));
+    let done = runtime.block_on(live(options, config, started, metrics));
     notify::stopping();
     // The socket goes first: who finds none does the work itself.
     let _ = std::fs::remove_file(&socket);
@@ -75,7 +109,12 @@ pub fn run(options: Options, config: PathBuf, socket: PathBuf) -> anyhow::Result
     done.map(drop)
 }
 
-async fn live(options: Options, config: PathBuf, started: start::Started) -> anyhow::Result<Only> {
+async fn live(
+    options: Options,
+    config: PathBuf,
+    started: start::Started,
+    metrics: Metrics,
+) -> anyhow::Result<Only> {
     let (owner, thread) = owner::spawn(started.owner)?;
     let daemon = Arc::new(Daemon {
         options,
@@ -88,11 +127,17 @@ async fn live(options: Options, config: PathBuf, started: start::Started) -> any
     watch.follow(&started.read.texts, started.read.at);
     let listener = tokio::net::UnixListener::from_std(started.listener).context("listening")?;
     let clients = tokio::spawn(socket::accept(listener, Arc::clone(&daemon)));
+    let exporter = exporter::Exporter::new(&daemon, metrics.rules)?;
+    let metrics = metrics.address.map(|address| tokio::spawn(exporter.serve(address)));
     let watchdog = tokio::spawn(notify::watchdog(daemon.owner.clone()));
+    let mut devices = Devices::new()?;
+    // Those that came between the list that the policy was brought into force with and the watch.
+    daemon.owner.with(|owner| owner.reconcile(&BTreeSet::new())).await?;
     notify::ready(&daemon.reload.borrow());
-    let done = follow(&daemon, &mut watch).await;
+    let done = follow(&daemon, &mut watch, &mut devices).await;
     clients.abort();
     watchdog.abort();
+    metrics.inspect(JoinHandle::abort);
     drop(daemon);
     // What the owner has begun it finishes: a change is whole, or was not made.
     let finished = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -102,19 +147,35 @@ async fn live(options: Options, config: PathBuf, started: start::Started) -> any
 }
 
 /// Does what the host asks for until a signal says that it is enough.
-async fn follow(daemon: &Arc<Daemon>, watch: &mut Watch) -> anyhow::Result<()> {
+async fn follow(daemon: &Arc<Daemon>, watch: &mut Watch, devices: &mut Devices) -> anyhow::Result<()> {
     let on = |kind| signal(kind).context("catching a signal");
     let [mut hangup, mut terminate, mut interrupt]: [Signal; 3] =
         [on(SignalKind::hangup())?, on(SignalKind::terminate())?, on(SignalKind::interrupt())?];
-    let mut trial = interval(TRIAL_CHECK);
-    trial.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let [mut trial, mut sweep, mut verify] = [TRIAL_CHECK, sweep::STEP, VERIFY].map(|period| {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    });
+    let mut was_on_trial = false;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => reload::by_signal(daemon, watch).await?,
             () = watch.changed() => reload::by_change(daemon, watch).await?,
-            _ = trial.tick() => daemon.owner.with(|owner| owner.catch_up()).await?,
+            gone = devices.changed() => {
+                let gone = gone?;
+                daemon.owner.with(move |owner| owner.reconcile(&gone)).await?;
+            }
+            _ = verify.tick() => daemon.owner.with(Owner::verify).await?,
+            _ = sweep.tick() => daemon.owner.with(Owner::sweep).await?,
+            _ = trial.tick() => {
+                let is_on_trial = daemon.owner.with(|owner| owner.writer.is_on_trial()).await?;
+                let failed = !daemon.reload.borrow().ok;
+                if std::mem::replace(&mut was_on_trial, is_on_trial) && !is_on_trial && failed {
+                    reload::after_trial(daemon, watch).await?;
+                }
+            }
         }
     }
 }

@@ -1,14 +1,19 @@
 //! The thread that holds the tables open, and with them the lock that keeps other writers out. Others send it work:
 //! functions of the [`Owner`], done one after the other; whoever waits for an answer and goes away holds nobody up.
 
-use std::thread::JoinHandle;
+use std::{collections::BTreeSet, sync::Arc, thread::JoinHandle};
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
+use super::{
+    memory::{InForce, Keeper, Memory},
+    sweep::Sweep,
+};
 use crate::{
     cli::{Answer, apply},
-    dataplane::{Error, Outcome, Writer},
+    dataplane::{Error, Outcome, Writer, inherit, reconcile::Reconciled},
+    policy::{Policy, Text},
 };
 
 /// Work that may wait; whoever has more waits in front of the queue.
@@ -18,7 +23,17 @@ const QUEUE: usize = 64;
 pub struct Owner {
     /// What is in force, for writing.
     pub writer: Writer,
+    /// The sweep of expired connections.
+    pub sweep: Sweep,
+    /// What the policy file said when it was last brought into force.
+    config: Arc<[Text]>,
+    /// A file that was brought into force, and what it says.
+    source: Option<(Arc<[Text]>, Arc<Policy>)>,
+    keeper: Keeper,
 }
+
+/// Tells when what is in force is remembered, or why it is not.
+pub type Remembered = oneshot::Receiver<Result<(), String>>;
 
 type Work = Box<dyn FnOnce(&mut Owner) + Send>;
 
@@ -30,16 +45,22 @@ pub struct Handle {
 
 /// The owner's thread has ended.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the thread that holds the tables has failed")]
+#[error("the thread that holds the tables has ended")]
 pub struct Stopped;
 
-/// Starts the thread.
+/// Starts the thread. It ends by itself when there is nothing left to own: the pins are gone.
 pub fn spawn(mut owner: Owner) -> anyhow::Result<(Handle, JoinHandle<()>)> {
     let (queue, mut work) = mpsc::channel::<Work>(QUEUE);
     let serve = move || {
         while let Some(work) = work.blocking_recv() {
             owner.catch_up();
             work(&mut owner);
+            if !owner.writer.is_loaded() {
+                log::error!(
+                    "nothing is loaded any more: somebody has removed the pins, or the first policy was taken back"
+                );
+                return;
+            }
         }
     };
     let thread = std::thread::Builder::new().name("owner".to_owned()).spawn(serve);
@@ -63,6 +84,12 @@ impl Handle {
 }
 
 impl Owner {
+    /// Owns what `writer` has in force.
+    pub fn new(writer: Writer, memory: Option<&Memory>, keeper: Keeper) -> Self {
+        let config = memory.map(|memory| Arc::clone(&memory.config)).unwrap_or_default();
+        Self { writer, sweep: Sweep::default(), config, source: memory.and_then(Memory::source), keeper }
+    }
+
     /// Takes back for good a change that was not confirmed in time.
     pub fn catch_up(&mut self) {
         if let Err(error) = self.writer.catch_up() {
@@ -70,23 +97,89 @@ impl Owner {
         }
     }
 
+    /// Brings the policy in force onto the devices that there are now, knowing that those with the indexes `gone` went.
+    pub fn reconcile(&mut self, gone: &BTreeSet<u32>) {
+        let done = self.writer.reconcile_without(gone);
+        self.settle("following the devices", done);
+    }
+
+    /// Compares what is in force with what should be, and repairs it.
+    pub fn verify(&mut self) {
+        let done = self.writer.verify();
+        self.settle("comparing what is in force with what should be", done);
+    }
+
+    fn settle(&mut self, what: &str, done: Result<Reconciled, Error>) {
+        match done {
+            Ok(done) if done.is_empty() => {}
+            Ok(Reconciled { bound, released, generation, .. }) => {
+                log::info!("generation {generation}: bound {bound:?}, released {released:?}");
+                drop(self.remember());
+            }
+            Err(error) => log::error!("{what}: {:#}", anyhow::Error::new(error)),
+        }
+    }
+
+    /// Frees a few expired connections.
+    pub fn sweep(&mut self) {
+        if let Err(error) = self.sweep.step(&self.writer.loaded.kernel) {
+            log::error!("sweeping expired connections: {:#}", anyhow::Error::new(error));
+        }
+    }
+
     /// Does what a client asks for that changes what is in force.
     pub fn change(
         &mut self,
         verb: impl FnOnce(&mut Writer) -> anyhow::Result<Answer>,
-    ) -> anyhow::Result<Answer> {
-        verb(&mut self.writer)
+    ) -> anyhow::Result<(Answer, Remembered)> {
+        let answer = verb(&mut self.writer)?;
+        Ok((answer, self.remember()))
     }
 
     /// Brings a client's policy file into force.
-    pub fn apply(&mut self, verb: &apply::Apply, ready: apply::Ready) -> anyhow::Result<Answer> {
+    pub fn apply(
+        &mut self,
+        verb: &apply::Apply,
+        ready: apply::Ready,
+    ) -> anyhow::Result<(Answer, Remembered)> {
         self.writer.check_settings(&ready.policy().settings)?;
-        verb.bring(&mut self.writer, ready)
+        let source = (ready.texts().into(), Arc::clone(ready.policy()));
+        let answer = verb.bring(&mut self.writer, ready)?;
+        self.source = Some(source);
+        Ok((answer, self.remember()))
     }
 
-    /// Brings the daemon's own policy file into force.
-    pub fn apply_config(&mut self, policy: &std::sync::Arc<crate::policy::Policy>) -> Result<Outcome, Error> {
+    /// Brings the policy file, which says `policy` in `texts`, into force.
+    pub fn apply_config(&mut self, policy: &Arc<Policy>, texts: &Arc<[Text]>) -> Result<Outcome, Error> {
         self.writer.check_settings(&policy.settings)?;
-        self.writer.apply_file(policy, None)
+        self.writer.note_config(texts)?;
+        let outcome = self.writer.apply_file(policy, None)?;
+        self.loaded_from(policy, texts);
+        Ok(outcome)
+    }
+
+    /// The policy file has been brought into force.
+    pub fn loaded_from(&mut self, policy: &Arc<Policy>, texts: &Arc<[Text]>) {
+        self.config = Arc::clone(texts);
+        self.source = Some((Arc::clone(texts), Arc::clone(policy)));
+        drop(self.remember());
+    }
+
+    /// Has what is in force remembered. What is on trial is not: after a reboot it is not confirmed any more.
+    pub fn remember(&self) -> Remembered {
+        if self.writer.is_on_trial() || !self.writer.is_loaded() {
+            let (done, remembered) = oneshot::channel();
+            let _ = done.send(Ok(()));
+            return remembered;
+        }
+        let policy = self.writer.loaded.state.policy();
+        let in_force = match &self.source {
+            Some((texts, says)) if inherit::same_file(says, policy) && *texts == self.config => {
+                InForce::Config
+            }
+            Some((texts, says)) if inherit::same_file(says, policy) => InForce::Texts(Arc::clone(texts)),
+            _ => InForce::Policy(Arc::clone(policy)),
+        };
+        self.keeper.keep(Memory::new(Arc::clone(&self.config), in_force, policy))
     }
 }

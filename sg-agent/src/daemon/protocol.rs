@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn what_is_not_a_request_is_told_why() {
         assert!(fault("").contains("`version`"));
-        assert!(fault("[1]").contains("`version`"));
+        assert!(fault("\"x\"").contains("`version`"));
         assert!(fault(r#"{"version": 2, "command": {}}"#).contains("version 2 is not known"));
         assert!(fault(r#"{"version": 1, "command": {"detatch": {}}}"#).contains("detatch"));
         assert!(

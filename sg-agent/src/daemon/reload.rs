@@ -10,7 +10,7 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    dataplane::{self, Outcome},
+    dataplane,
     observe::time,
     policy::{self, Policy, Text, render},
 };
@@ -35,6 +35,12 @@ pub struct Reload {
     /// What it was read from.
     #[serde(skip)]
     pub texts: Arc<[Text]>,
+    /// When it was last looked at, if only to see that it says what it said.
+    #[serde(skip)]
+    pub looked: SystemTime,
+    /// When it was last read and is in force since.
+    #[serde(skip)]
+    pub succeeded: Option<SystemTime>,
 }
 
 /// A policy file that was read.
@@ -70,7 +76,7 @@ impl Reload {
     pub fn new(
         path: &Path,
         read: &Read,
-        done: &Result<Outcome, String>,
+        done: &Result<(), String>,
         generation: u32,
         before: Option<&Self>,
     ) -> Self {
@@ -84,6 +90,8 @@ impl Reload {
             reloads: reloads + 1,
             failures: failures + u64::from(done.is_err()),
             texts: Arc::clone(&read.texts),
+            looked: read.at,
+            succeeded: done.as_ref().map_or_else(|_| before?.succeeded, |_| Some(read.at)),
         }
     }
 
@@ -108,7 +116,7 @@ impl fmt::Display for Reload {
 }
 
 /// An error with all its causes in a line.
-pub fn in_words(error: dataplane::Error) -> String {
+fn in_words(error: dataplane::Error) -> String {
     format!("{:#}", anyhow::Error::new(error))
 }
 
@@ -122,8 +130,11 @@ pub async fn by_signal(daemon: &Arc<Daemon>, watch: &mut Watch) -> Result<(), St
 /// Reads the file again because it has changed; nothing happens if it says what it said.
 pub async fn by_change(daemon: &Arc<Daemon>, watch: &mut Watch) -> Result<(), Stopped> {
     let read = read_in_background(daemon).await;
-    if daemon.reload.borrow().texts == read.texts && !read.texts.iter().any(|text| text.text.is_empty()) {
+    let is_same = daemon.reload.borrow().texts == read.texts;
+    // What could not be read has no text; why it could not may be another reason.
+    if is_same && !read.texts.iter().any(|text| text.text.is_empty()) {
         watch.follow(&read.texts, read.at);
+        daemon.reload.send_modify(|reload| reload.looked = read.at);
         return Ok(());
     }
     apply(daemon, watch, read).await
@@ -139,12 +150,19 @@ async fn read_in_background(daemon: &Arc<Daemon>) -> Read {
     tokio::task::spawn_blocking(move || read(&path)).await.unwrap_or_else(nothing)
 }
 
+/// Applies the file again that had to wait for the end of a trial.
+pub async fn after_trial(daemon: &Arc<Daemon>, watch: &mut Watch) -> Result<(), Stopped> {
+    log::info!("the trial is over: reading {}", daemon.config.display());
+    let read = read_in_background(daemon).await;
+    apply(daemon, watch, read).await
+}
+
 async fn apply(daemon: &Arc<Daemon>, watch: &mut Watch, read: Read) -> Result<(), Stopped> {
     notify::reloading();
     watch.follow(&read.texts, read.at);
-    let policy = read.policy.clone();
+    let (policy, texts) = (read.policy.clone(), Arc::clone(&read.texts));
     let bring = move |owner: &mut Owner| {
-        let done = policy.and_then(|policy| owner.apply_config(&policy).map_err(in_words));
+        let done = policy.and_then(|policy| owner.apply_config(&policy, &texts).map_err(in_words)).map(drop);
         (done, owner.writer.loaded.state.generation())
     };
     let (done, generation) = daemon.owner.with(bring).await?;

@@ -21,7 +21,7 @@ use rustix::{
 };
 use tokio::{
     sync::Notify,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep_until},
 };
 
 use crate::policy::Text;
@@ -32,6 +32,8 @@ const QUIET: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(2);
 /// How often the files are looked at although nobody has said anything.
 const PERIOD: Duration = Duration::from_secs(5);
+/// How long nobody listens after something has happened.
+const REST: Duration = Duration::from_millis(20);
 /// File systems count time in steps: what changed this shortly before it was read may have changed after.
 const GRAIN: Duration = Duration::from_millis(20);
 
@@ -44,6 +46,10 @@ pub struct Watch {
     inotify: Arc<OwnedFd>,
     /// Something happened in the directories.
     stir: Arc<Notify>,
+    /// When the files are looked at next.
+    due: Instant,
+    /// Since when there has been no quiet.
+    began: Option<Instant>,
     directories: BTreeSet<PathBuf>,
     files: Vec<(PathBuf, Seen)>,
 }
@@ -65,7 +71,14 @@ impl Watch {
         let (queue, heard) = (Arc::clone(&inotify), Arc::clone(&stir));
         // A descriptor of a kind that the runtime does not know: a thread waits for it.
         thread::Builder::new().name("files".to_owned()).spawn(move || listen(&queue, &heard))?;
-        Ok(Self { inotify, stir, directories: BTreeSet::new(), files: Vec::new() })
+        Ok(Self {
+            inotify,
+            stir,
+            due: Instant::now(),
+            began: None,
+            directories: BTreeSet::new(),
+            files: Vec::new(),
+        })
     }
 
     /// Watches the files that were read at `read_at`, and no others.
@@ -94,18 +107,22 @@ impl Watch {
         self.directories = wanted;
     }
 
-    /// Returns when a file is another than it was, and has been left alone for a moment.
+    /// Returns when a file is another than it was, and has been left alone for a moment. Who stops waiting loses nothing:
+    /// what has been heard is remembered.
     pub async fn changed(&mut self) {
         loop {
-            // A time-out: look anyway.
-            let _ = timeout(PERIOD, self.stir.notified()).await;
-            let until = Instant::now() + LONGEST;
-            while timeout(QUIET, timeout_at(until, self.stir.notified()))
-                .await
-                .is_ok_and(|stirred| stirred.is_ok())
-            {}
-            if self.files.iter().any(|(path, seen)| *seen != Seen::Was(stamp(path))) {
-                return;
+            tokio::select! {
+                () = self.stir.notified() => {
+                    let now = Instant::now();
+                    let began = *self.began.get_or_insert(now);
+                    self.due = (now + QUIET).min(began + LONGEST);
+                }
+                () = sleep_until(self.due) => {
+                    (self.began, self.due) = (None, Instant::now() + PERIOD);
+                    if self.files.iter().any(|(path, seen)| *seen != Seen::Was(stamp(path))) {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -128,6 +145,10 @@ fn listen(inotify: &OwnedFd, stir: &Notify) {
     let mut reader = Reader::new(inotify, &mut buffer);
     while let Ok(_) | Err(Errno::INTR) = reader.next().map(drop) {
         stir.notify_one();
+        if reader.is_buffer_empty() {
+            // What happens in a busy directory is one event by now.
+            thread::sleep(REST);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Programs on hooks. A pinned link holds each: filtering outlives the agent, and goes with the pin.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use aya::{
     programs::{
@@ -12,9 +12,9 @@ use aya::{
 };
 
 use super::{
-    error::{Attempt as _, Error, OfFile as _},
+    error::{Attempt as _, Error},
     interfaces::Device,
-    links::{Link, detach},
+    links::{self, Link, detach},
     programs::{Programs, TCX_EGRESS},
 };
 use crate::policy::model::{Interface, Role, RxHook};
@@ -131,21 +131,25 @@ impl<'a> Wish<'a> {
         }
     }
 
-    /// Puts a program on the receive hook; tells why it is the one that it is. A program at `cover`, if there is one,
-    /// is on TCX already.
-    pub fn attach(&self, programs: &mut Programs, pin: &Path, cover: &Path) -> Result<String, Error> {
+    /// Puts a program on the receive hook; tells its link, and why the hook is the one that it is. The program of
+    /// `cover`, if there is one, is on TCX already.
+    pub fn attach(
+        &self,
+        programs: &mut Programs,
+        pin: &Path,
+        cover: Option<&Link>,
+    ) -> Result<(Link, String), Error> {
         let device = self.device;
         let mut refused = Vec::new();
         for &hook in self.candidates() {
-            if hook == Receive::Tcx && cover.exists() {
-                fs::rename(cover, pin).of_file(pin)?;
-                return Ok(self.reason(hook, &refused));
+            if let (Receive::Tcx, Some(cover)) = (hook, cover) {
+                return Ok((links::rename(cover.clone(), pin)?, self.reason(hook, &refused)));
             }
             match put(programs, device, hook) {
                 Ok(link) => {
-                    link.pin(pin).attempt(|| format!("pinning link {}", pin.display()))?;
+                    let link = links::keep(link, pin, device.ifindex)?;
                     self.warn(hook);
-                    return Ok(self.reason(hook, &refused));
+                    return Ok((link, self.reason(hook, &refused)));
                 }
                 Err(error) => match errno(&error) {
                     Some(libc::EBUSY | libc::EEXIST) => return Err(occupied(device)),
@@ -197,17 +201,16 @@ fn put(programs: &mut Programs, device: &Device, hook: Receive) -> Result<FdLink
     }
 }
 
-/// Puts the program on the transmit hook; tells which that is.
-pub fn transmit(programs: &mut Programs, device: &Device, pin: &Path) -> Result<Transmit, Error> {
+/// Puts the program on the transmit hook; tells the link, which a clsact filter has none of.
+pub fn transmit(programs: &mut Programs, device: &Device, pin: &Path) -> Result<Option<Link>, Error> {
     let program = &mut programs.tcx_egress;
     let what = || format!("attaching to the transmit hook of {}", device.name);
     if KernelVersion::current().attempt(what)? >= KernelVersion::new(6, 6, 0) {
         let link = tcx(program, device, TcAttachType::Egress).attempt(what)?;
-        link.pin(pin).attempt(|| format!("pinning link {}", pin.display()))?;
-        return Ok(Transmit::Tcx);
+        return links::keep(link, pin, device.ifindex).map(Some);
     }
     clsact(program, device).attempt(what)?;
-    Ok(Transmit::Clsact)
+    Ok(None)
 }
 
 fn xdp(program: &mut Xdp, device: &Device, mode: XdpMode) -> Result<FdLink, ProgramError> {
@@ -248,15 +251,26 @@ pub fn remove_clsact(device: &str) -> Result<(), ProgramError> {
     }
 }
 
-/// Keeps the receive hook of a device judged while the program of `link` is replaced.
-pub fn cover(programs: &mut Programs, device: &Device, link: &Link, pin: &Path) -> Result<(), Error> {
+/// Keeps the receive hook of a device judged while the program of `link` is replaced; tells the link that does.
+pub fn cover(programs: &mut Programs, device: &Device, link: &Link, pin: &Path) -> Result<Link, Error> {
     if link.is_tcx {
-        return fs::rename(&link.path, pin).of_file(pin);
+        return links::rename(link.clone(), pin);
     }
     let what = || format!("attaching to the receive hook of {}", device.name);
     let cover = tcx(&mut programs.tcx_ingress, device, TcAttachType::Ingress).attempt(what)?;
-    cover.pin(pin).attempt(|| format!("pinning link {}", pin.display()))?;
-    detach([link])
+    let cover = links::keep(cover, pin, device.ifindex)?;
+    detach([link])?;
+    Ok(cover)
+}
+
+/// Puts the program on a TCX hook, in front of all that are there.
+pub fn first(programs: &mut Programs, device: &Device, is_egress: bool, pin: &Path) -> Result<Link, Error> {
+    let link = match is_egress {
+        true => tcx(&mut programs.tcx_egress, device, TcAttachType::Egress),
+        false => tcx(&mut programs.tcx_ingress, device, TcAttachType::Ingress),
+    };
+    let link = link.attempt(|| format!("going first on {}", device.name))?;
+    links::keep(link, pin, device.ifindex)
 }
 
 fn occupied(device: &Device) -> Error {

@@ -4,26 +4,48 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::interfaces::Device;
 use crate::{
-    compile::{Binding, State},
+    compile::{Binding, State, state::Bound},
     policy::{Policy, model},
 };
 
 /// Bound only by name: a pattern never means it.
 const LOOPBACK: &str = "lo";
 
-/// The slots of devices that have programs on them, by index.
-pub type Linked = BTreeMap<u32, u32>;
+/// Where programs of ours are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Linked {
+    /// Slots by the index of the device in this network namespace.
+    pub here: BTreeMap<u32, u32>,
+    /// Slots whose device is in another network namespace: its programs are still on it.
+    pub away: BTreeSet<u32>,
+}
+
+impl Linked {
+    fn slots(&self) -> impl Iterator<Item = u32> {
+        self.here.values().chain(&self.away).copied()
+    }
+}
 
 /// The devices that `policy` binds, by name. A device keeps the slot that its programs have, else the one that its name
 /// had; who is new gets one that nobody had, if there is one.
+///
+/// A device that is bound stays so for as long as it lives: one whose new name no entry speaks of keeps the entry that it
+/// had, and one that was moved to another network namespace its name, unless another device has taken that or its index.
 pub fn bindings<'a>(
     policy: &'a Policy,
     devices: &'a [Device],
-    state: &State,
+    state: &'a State,
     linked: &Linked,
 ) -> Vec<Binding<'a>> {
-    let mut named: Vec<(&Device, &model::Interface)> =
-        devices.iter().filter_map(|device| Some((device, entry(policy, &device.name)?))).collect();
+    let bound = by_site(state);
+    let entries = Entries::of(policy);
+    let mut named: Vec<(&Device, &model::Interface)> = devices
+        .iter()
+        .filter_map(|device| {
+            let had = || Some(*bound.get(&(*linked.here.get(&device.ifindex)?, device.ifindex))?);
+            Some((device, entries.of_device(&device.name).or_else(|| entries.kept(had()?))?))
+        })
+        .collect();
     named.sort_by(|a, b| a.0.name.cmp(&b.0.name));
     let slots = slots(named.iter().map(|(device, _)| *device), state, linked);
     let binding = |((device, spec), slot): ((&'a Device, &'a model::Interface), u32)| Binding {
@@ -32,13 +54,69 @@ pub fn bindings<'a>(
         slot,
         spec,
     };
-    named.into_iter().zip(slots).map(binding).collect()
+    let mut all: Vec<Binding> = named.into_iter().zip(slots).map(binding).collect();
+    if !linked.away.is_empty() {
+        all.extend(away(&entries, devices, state, linked));
+        all.sort_by(|a, b| a.name.cmp(b.name));
+    }
+    all
+}
+
+/// The interfaces by slot and index of their device.
+fn by_site(state: &State) -> BTreeMap<(u32, u32), &Bound> {
+    let all = state.interfaces().values();
+    all.map(|bound| ((bound.slot, bound.row.ifindex), bound)).collect()
+}
+
+/// The entries of a policy, ready to be asked about many devices.
+struct Entries<'a> {
+    by_name: BTreeMap<&'a str, &'a model::Interface>,
+    patterns: Vec<&'a model::Interface>,
+}
+
+impl<'a> Entries<'a> {
+    fn of(policy: &'a Policy) -> Self {
+        // The first of a name counts.
+        let by_name = policy.interfaces.iter().rev().map(|entry| (entry.name.as_str(), entry)).collect();
+        let patterns = policy.interfaces.iter().filter(|entry| is_pattern(&entry.name)).collect();
+        Self { by_name, patterns }
+    }
+
+    /// The entry that speaks of the device named `name`: its own, else the first whose pattern it matches.
+    fn of_device(&self, name: &str) -> Option<&'a model::Interface> {
+        let by_pattern = || self.patterns.iter().copied().find(|entry| matches(&entry.name, name));
+        let own = self.by_name.get(name).copied();
+        own.or_else(|| if name == LOOPBACK { None } else { by_pattern() })
+    }
+
+    /// The entry that a device was bound by, as the policy has it now.
+    fn kept(&self, bound: &Bound) -> Option<&'a model::Interface> {
+        self.by_name.get(bound.spec.name.as_str()).copied()
+    }
+}
+
+fn away<'a>(
+    entries: &Entries<'a>,
+    devices: &'a [Device],
+    state: &'a State,
+    linked: &Linked,
+) -> Vec<Binding<'a>> {
+    let is_taken = |name: &str, ifindex: u32| {
+        devices.iter().any(|device| device.name == name || device.ifindex == ifindex)
+    };
+    let away = state.interfaces().iter().filter(|(_, bound)| linked.away.contains(&bound.slot));
+    let binding = |(name, bound): (&'a String, &Bound)| {
+        let spec = entries.of_device(name).or_else(|| entries.kept(bound))?;
+        let (slot, ifindex) = (bound.slot, bound.row.ifindex);
+        (!is_taken(name, ifindex)).then_some(Binding { name, ifindex, slot, spec })
+    };
+    away.filter_map(binding).collect()
 }
 
 fn slots<'a>(devices: impl Iterator<Item = &'a Device> + Clone, state: &State, linked: &Linked) -> Vec<u32> {
     let by_link: Vec<Option<u32>> =
-        devices.clone().map(|device| linked.get(&device.ifindex).copied()).collect();
-    let mut taken: BTreeSet<u32> = by_link.iter().flatten().copied().collect();
+        devices.clone().map(|device| linked.here.get(&device.ifindex).copied()).collect();
+    let mut taken: BTreeSet<u32> = linked.slots().collect();
     let mut by_name = |name: &str| {
         let slot = state.interfaces().get(name)?.slot;
         taken.insert(slot).then_some(slot)
@@ -46,10 +124,14 @@ fn slots<'a>(devices: impl Iterator<Item = &'a Device> + Clone, state: &State, l
     let kept: Vec<Option<u32>> =
         devices.zip(by_link).map(|(device, by_link)| by_link.or_else(|| by_name(&device.name))).collect();
     let before: BTreeSet<u32> = state.interfaces().values().map(|bound| bound.slot).collect();
+    let limit = state.limits().interfaces;
+    let mut unused = (1..).filter(|slot| !before.contains(slot));
+    let mut next_unused = |taken: &BTreeSet<u32>| {
+        unused.by_ref().find(|slot| *slot > limit || !taken.contains(slot)).filter(|slot| *slot <= limit)
+    };
     let mut fresh = || {
-        let unused = (1..).find(|slot| !taken.contains(slot) && !before.contains(slot));
-        let fits = unused.filter(|slot| *slot <= state.limits().interfaces);
-        let slot = fits.or_else(|| (1..).find(|slot| !taken.contains(slot))).unwrap_or(u32::MAX);
+        let unused = next_unused(&taken);
+        let slot = unused.or_else(|| (1..).find(|slot| !taken.contains(slot))).unwrap_or(u32::MAX);
         taken.insert(slot);
         slot
     };
@@ -58,9 +140,7 @@ fn slots<'a>(devices: impl Iterator<Item = &'a Device> + Clone, state: &State, l
 
 /// The entry that speaks of the device named `name`: its own, else the first whose pattern it matches.
 pub fn entry<'a>(policy: &'a Policy, name: &str) -> Option<&'a model::Interface> {
-    let own = policy.interfaces.iter().find(|entry| entry.name == name);
-    let by_pattern = || policy.interfaces.iter().find(|entry| matches(&entry.name, name));
-    own.or_else(|| if name == LOOPBACK { None } else { by_pattern() })
+    Entries::of(policy).of_device(name)
 }
 
 /// Entries that name a device which is not there, as indexes into [`Policy::interfaces`].
@@ -141,7 +221,7 @@ mod tests {
         let devices = [device("lo", 1), device("tap1", 8), device("tap0", 7), device("eth0", 2)];
         let state = State::new(policy.settings.limits);
         let bound = |linked: &[(u32, u32)]| -> Vec<(String, u32)> {
-            let linked = linked.iter().copied().collect();
+            let linked = Linked { here: linked.iter().copied().collect(), away: BTreeSet::new() };
             let bindings = bindings(&policy, &devices, &state, &linked);
             bindings.iter().map(|one| (one.name.to_owned(), one.slot)).collect()
         };

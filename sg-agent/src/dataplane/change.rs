@@ -9,6 +9,7 @@ use super::{
     hooks::linked,
     inherit,
     interfaces::Device,
+    reconcile::newcomers,
     trial::{Standing, Trial},
     writer::{Origin, Outcome, Writer},
 };
@@ -25,8 +26,8 @@ impl Writer {
         devices: &[Device],
         within: Option<Duration>,
     ) -> Result<Outcome, Error> {
-        let is_changed = self.bring(policy, devices, within)?;
-        let hooks_changed = self.sync_hooks(devices)?;
+        let (is_changed, added) = self.bring(policy, devices, within)?;
+        let hooks_changed = added + self.sync_hooks(devices, self.on_fault)?;
         Ok(Outcome {
             generation: self.loaded.state.generation(),
             is_changed,
@@ -38,14 +39,16 @@ impl Writer {
         })
     }
 
-    /// Makes `policy` the one that packets are judged by; false if it was.
-    fn bring(
+    /// Makes `policy` the one that packets are judged by; false if it was. Tells also how many programs it has put on
+    /// devices that had none.
+    pub(super) fn bring(
         &mut self,
         policy: &Arc<Policy>,
         devices: &[Device],
         within: Option<Duration>,
-    ) -> Result<bool, Error> {
-        let linked = linked(&self.place)?;
+    ) -> Result<(bool, usize), Error> {
+        self.forget_replaced(devices);
+        let linked = linked(&self.book.links, devices);
         let bindings = bind::bindings(policy, devices, &self.loaded.state, &linked);
         let clock = self.loaded.kernel.clock()?;
         let (mut plan, mut next) = compile::plan(&self.loaded.state, policy, &bindings, &clock)?;
@@ -54,7 +57,13 @@ impl Writer {
         }
         if plan.is_empty() && within.is_none() {
             self.rename(next)?;
-            return Ok(false);
+            return Ok((false, 0));
+        }
+        // Who cannot be enforced is found out before anything is switched.
+        let newcomers = newcomers(&bindings, devices, &linked);
+        let added = self.book.close(&mut self.loaded.kernel, &newcomers, self.on_fault)?;
+        if !added.is_empty() {
+            self.store.save_hooks(&self.book.hooks)?;
         }
         // A change that is on trial has a generation of its own to be told by, even if nothing but words change.
         next.enter(plan.generation);
@@ -68,13 +77,13 @@ impl Writer {
         }
         self.loaded.kernel.switch_to(&plan);
         self.follow(&plan, next, clock.now_tick)?;
-        Ok(true)
+        Ok((true, added.len()))
     }
 
     /// Puts everything in its place that is not seen before the switch.
     fn write(&mut self, plan: &Plan, next: &State, trial: Option<&Trial>) -> Result<(), Error> {
         let Self { loaded: Loaded { kernel, state, .. }, store, .. } = self;
-        for slot in newcomers(state, next) {
+        for slot in new_slots(state, next) {
             kernel.zero_stats(slot)?;
         }
         store.save_state(plan.generation, &next.save())?;
@@ -115,10 +124,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Descriptions change, and groups that nobody is bound to: nothing that the kernel is told.
+    /// Descriptions change, names of devices, and groups that nobody is bound to: nothing that the kernel is told.
     fn rename(&mut self, next: State) -> Result<(), Error> {
         let (before, policy) = (self.loaded.state.policy(), next.policy());
-        if before == policy {
+        let has_same_names = self.loaded.state.interfaces().keys().eq(next.interfaces().keys());
+        if before == policy && has_same_names {
             return Ok(());
         }
         if !inherit::same_file(before, policy) {
@@ -131,7 +141,7 @@ impl Writer {
 }
 
 /// Slots whose interface is another than before.
-fn newcomers(before: &State, next: &State) -> Vec<u32> {
+fn new_slots(before: &State, next: &State) -> Vec<u32> {
     let had = |name: &str, slot| before.interfaces().get(name).is_some_and(|bound| bound.slot == slot);
     let bound = next.interfaces().iter();
     bound.filter(|(name, bound)| !had(name, bound.slot)).map(|(_, bound)| bound.slot).collect()

@@ -1,6 +1,6 @@
 //! The end of a change on trial, and the way back.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use sg_common::control::Control;
 
@@ -49,23 +49,26 @@ impl Writer {
         grace_period();
         let generation = self.loaded.state.generation();
         self.loaded.kernel.repair_members(generation)?;
-        self.sync_hooks(&interfaces::list()?)?;
-        self.forget_before(Control::generation(fallback))?;
+        let unused = self.keep_before(Control::generation(fallback))?;
         self.store.remove_trial();
+        let devices = interfaces::list()?;
+        self.reread_links(&devices, &BTreeSet::new())?;
+        self.follow_devices(&devices)?;
+        let bound = self.loaded.state.save().devices();
+        let unused: Vec<u32> = unused.difference(&bound).copied().collect();
+        self.loaded.kernel.forget_devices(&unused)?;
+        let generation = self.loaded.state.generation();
         self.store.remove_others(generation);
         Ok(generation)
     }
 
-    /// What `generation`, in force before, leaves behind: devices that are not bound any more, and its policy.
-    fn forget_before(&mut self, generation: u32) -> Result<(), Error> {
-        let Some(before) = self.store.state(generation) else { return Ok(()) };
-        let bound = self.loaded.state.save().devices();
-        let unused: Vec<u32> = before.devices().difference(&bound).copied().collect();
-        self.loaded.kernel.forget_devices(&unused)?;
+    /// Keeps the policy of `generation`, in force before, as what a rollback returns to; tells which devices it bound.
+    fn keep_before(&mut self, generation: u32) -> Result<BTreeSet<u32>, Error> {
+        let Some(before) = self.store.state(generation) else { return Ok(BTreeSet::new()) };
         if !inherit::same_file(before.policy(), self.loaded.state.policy()) {
             self.store.keep_as_previous(generation)?;
         }
-        Ok(())
+        Ok(before.devices())
     }
 
     /// Returns to what was in force before the change on trial.
@@ -133,7 +136,7 @@ impl Writer {
         };
         let mut policy = Policy::clone(previous.policy());
         policy.interfaces.retain(|entry| !entry.attached);
-        inherit::inherit(&mut policy, self.loaded.state.policy(), &interfaces::list()?);
+        inherit::inherit(&mut policy, &self.loaded.state, &interfaces::list()?);
         let outcome = self.apply(&Arc::new(policy))?;
         self.store.forget_previous()?;
         Ok(outcome)

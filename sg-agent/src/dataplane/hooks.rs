@@ -1,9 +1,6 @@
 //! Which programs are where, and making it so.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -13,9 +10,9 @@ use super::{
     bind::{self, Linked},
     error::{Attempt as _, Error},
     interfaces::{self, Device},
-    links::{self, Link, Side},
+    links::{self, Links, Side},
     place::Place,
-    programs::Programs,
+    site::{OnFault, receive, sites, transmit},
     store::{Hook, Hooks, Store},
     upgrade,
     writer::Writer,
@@ -24,8 +21,6 @@ use crate::{
     compile::order::bound_groups,
     policy::{Policy, model::Role},
 };
-
-type Links = BTreeMap<(u32, Side), Link>;
 
 /// How an interface is enforced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,6 +41,11 @@ pub struct InterfaceStatus {
     pub rx_reason: String,
     /// Whether everything it receives and transmits is judged.
     pub enforced: bool,
+    /// Since when that is so: seconds since the epoch; 0 if it was never so.
+    pub since: u64,
+    /// The entry of the policy that it is bound by, where its own name is another: a pattern, or the name that it had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound_as: Option<String>,
     /// What the device is called since it was renamed; its programs are still on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now_called: Option<String>,
@@ -65,7 +65,10 @@ pub fn status(loaded: &Loaded, place: &Place) -> Result<Vec<InterfaceStatus>, Er
             let device = named.filter(|one| one.ifindex == bound.row.ifindex);
             let rx = device.and_then(|device| receive(&links, bound.slot, device));
             let tx = device.and_then(|device| transmit(&links, &hooks, bound.slot, device));
+            let hook = hooks.get(&bound.slot).filter(|hook| hook.ifindex == bound.row.ifindex);
+            let fault = hook.and_then(|hook| hook.fault.clone());
             let reason = match (rx, named) {
+                _ if fault.is_some() => fault.clone(),
                 (Some(_), _) => hooks.get(&bound.slot).map(|hook| hook.rx_reason.clone()),
                 (None, Some(_)) => Some("the device was made anew: apply the policy again".to_owned()),
                 (None, None) => None,
@@ -78,7 +81,9 @@ pub fn status(loaded: &Loaded, place: &Place) -> Result<Vec<InterfaceStatus>, Er
                 rx_hook: rx.map_or("none", Receive::name),
                 tx_hook: tx.map_or("none", Transmit::name),
                 rx_reason: reason.unwrap_or_default(),
-                enforced: rx.is_some() && tx.is_some(),
+                enforced: rx.is_some() && tx.is_some() && fault.is_none(),
+                since: hook.map_or(0, |hook| hook.since),
+                bound_as: Some(bound.spec.name.clone()).filter(|entry| entry != name),
                 now_called: renamed(named, bound.row.ifindex, &devices),
             }
         })
@@ -94,6 +99,8 @@ pub fn status(loaded: &Loaded, place: &Place) -> Result<Vec<InterfaceStatus>, Er
         tx_hook: "none",
         rx_reason: String::new(),
         enforced: false,
+        since: 0,
+        bound_as: None,
         now_called: None,
     }));
     all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -106,31 +113,20 @@ fn renamed(named: Option<&Device>, ifindex: u32, devices: &[Device]) -> Option<S
     Some(device.name.clone())
 }
 
-fn receive(links: &Links, slot: u32, device: &Device) -> Option<Receive> {
-    let link = links.get(&(slot, Side::Rx)).filter(|link| link.ifindex == device.ifindex)?;
-    match (link.is_tcx, device.xdp) {
-        (true, _) => Some(Receive::Tcx),
-        (false, Some(xdp)) if xdp.is_native => Some(Receive::XdpNative),
-        (false, _) => Some(Receive::XdpGeneric),
-    }
-}
-
-fn transmit(links: &Links, hooks: &Hooks, slot: u32, device: &Device) -> Option<Transmit> {
-    if links.get(&(slot, Side::Tx)).is_some_and(|link| link.ifindex == device.ifindex) {
-        return Some(Transmit::Tcx);
-    }
-    let hook = hooks.get(&slot).filter(|hook| hook.ifindex == device.ifindex)?;
-    hook.has_clsact.then_some(Transmit::Clsact)
-}
-
-/// Fails if `policy` needs a hook that is another program's.
-pub(super) fn check_hooks(place: &Place, policy: &Policy, devices: &[Device]) -> Result<(), Error> {
-    let links = links::links(&place.links())?;
+/// Fails if `policy` needs a hook that is another program's, unless that is known of the interface already.
+pub(super) fn check_hooks(
+    place: &Place,
+    links: &Links,
+    hooks: &Hooks,
+    policy: &Policy,
+    devices: &[Device],
+) -> Result<(), Error> {
     let of_others = upgrade::links_of_others(place)?;
-    let is_ours = |device: &Device| {
-        links.values().chain(&of_others).any(|link| link.ifindex == device.ifindex && !link.is_tcx)
-    };
-    for device in devices.iter().filter(|device| !is_ours(device)) {
+    let ours: BTreeSet<u32> =
+        links.values().chain(&of_others).filter(|link| !link.is_tcx).map(|link| link.ifindex).collect();
+    let known = hooks.values().filter(|hook| hook.fault.is_some()).map(|hook| hook.ifindex);
+    let known: BTreeSet<u32> = known.chain(ours).collect();
+    for device in devices.iter().filter(|device| !known.contains(&device.ifindex)) {
         if let Some(entry) = bind::entry(policy, &device.name) {
             Wish::of(entry, device).check_free()?;
         }
@@ -138,81 +134,92 @@ pub(super) fn check_hooks(place: &Place, policy: &Policy, devices: &[Device]) ->
     Ok(())
 }
 
-/// The slots of the devices that have our programs on them.
-pub(super) fn linked(place: &Place) -> Result<Linked, Error> {
-    let links = links::links(&place.links())?;
-    let on_device = links.iter().filter(|(_, link)| link.ifindex != 0);
-    Ok(on_device.map(|((slot, _), link)| (link.ifindex, *slot)).collect())
+/// Where our programs are. A link whose device is not among `devices` is in another network namespace.
+pub(super) fn linked(links: &Links, devices: &[Device]) -> Linked {
+    let here: BTreeSet<u32> = devices.iter().map(|device| device.ifindex).collect();
+    let mut linked = Linked::default();
+    for ((slot, _), link) in links.iter().filter(|(_, link)| link.ifindex != 0) {
+        if here.contains(&link.ifindex) {
+            linked.here.insert(link.ifindex, *slot);
+        } else {
+            linked.away.insert(*slot);
+        }
+    }
+    linked
 }
 
 impl Writer {
+    /// Fails if `policy` needs a hook that is another program's, where that is not to be reported instead.
+    pub(super) fn check_hooks(&self, policy: &Policy, devices: &[Device]) -> Result<(), Error> {
+        match self.on_fault {
+            OnFault::Refuse => check_hooks(&self.place, &self.book.links, &self.book.hooks, policy, devices),
+            OnFault::Report => Ok(()),
+        }
+    }
+
     /// Puts programs where they are missing and takes them off where nothing is bound; tells how many. On an error those
     /// that it put on are off again.
-    pub(super) fn sync_hooks(&mut self, devices: &[Device]) -> Result<usize, Error> {
+    pub(super) fn sync_hooks(&mut self, devices: &[Device], on_fault: OnFault) -> Result<usize, Error> {
         self.take_links_of_others(devices)?;
-        let links = links::links(&self.place.links())?;
-        let hooks_before = self.hooks.clone();
         let mut added = Vec::new();
-        let attached = self.attach_missing(devices, &links, &mut added);
-        if self.hooks != hooks_before {
-            self.store.save_hooks(&self.hooks)?;
-        }
+        let attached = self.attach_missing(devices, on_fault, &mut added);
         match attached.and_then(|()| self.detach_stale(devices)) {
             Ok(removed) => {
                 upgrade::remove_others(&self.place)?;
                 Ok(added.len() + removed)
             }
             Err(error) => {
-                let put_on = links::links(&self.place.links())?;
-                links::detach(added.iter().filter_map(|key| put_on.get(key)))?;
+                self.book.detach(&added)?;
                 Err(error)
             }
         }
     }
 
     fn take_links_of_others(&mut self, devices: &[Device]) -> Result<(), Error> {
+        if upgrade::others(&self.place).is_empty() {
+            return Ok(());
+        }
         let bound = self.loaded.state.interfaces();
         let slot = |device: &Device| Some((device.ifindex, bound.get(&device.name)?.slot));
         let slots = devices.iter().filter_map(slot).collect();
-        upgrade::take_links(&self.place, &mut self.loaded.kernel.programs, &slots)
+        upgrade::take_links(&self.place, &mut self.loaded.kernel.programs, &slots)?;
+        self.book.links = links::links(&self.place.links())?;
+        Ok(())
     }
 
     fn attach_missing(
         &mut self,
         devices: &[Device],
-        links: &Links,
+        on_fault: OnFault,
         added: &mut Vec<(u32, Side)>,
     ) -> Result<(), Error> {
-        let directory = self.place.links();
-        let Self { loaded, hooks, .. } = self;
-        for (name, bound) in loaded.state.interfaces() {
-            let Some(device) = devices.iter().find(|device| device.name == *name) else { continue };
-            let at = Site { device, slot: bound.slot, directory: &directory, links };
-            let programs = &mut loaded.kernel.programs;
-            if at.attach_receive(programs, &Wish::of(&bound.spec, device), hooks)? {
-                added.push((bound.slot, Side::Rx));
-            }
-            if at.attach_transmit(programs, hooks)? {
-                added.push((bound.slot, Side::Tx));
-            }
+        let Self { loaded: Loaded { kernel, state, .. }, book, store, .. } = self;
+        let before = book.hooks.clone();
+        let done = book.attach(&mut kernel.programs, &sites(state, devices), on_fault, added);
+        if book.hooks != before {
+            store.save_hooks(&book.hooks)?;
         }
-        Ok(())
+        done
     }
 
     fn detach_stale(&mut self, devices: &[Device]) -> Result<usize, Error> {
         let bound = self.loaded.state.interfaces().values().map(|bound| bound.slot);
         let bound: BTreeSet<u32> = bound.chain(self.standing.spared()).collect();
-        let links = links::links(&self.place.links())?;
-        let is_stale = |(slot, side): &(u32, Side)| *side == Side::Cover || !bound.contains(slot);
-        let stale: Vec<&Link> = links.iter().filter(|(key, _)| is_stale(key)).map(|found| found.1).collect();
+        let has_fault = |slot: &u32| self.book.hooks.get(slot).is_some_and(|hook| hook.fault.is_some());
+        let is_stale = |(slot, side): &&(u32, Side)| {
+            let is_over = *side == Side::Front || *side == Side::Cover && !has_fault(slot);
+            is_over || !bound.contains(slot)
+        };
+        let stale: Vec<(u32, Side)> = self.book.links.keys().filter(is_stale).copied().collect();
         let mut removed = stale.len();
-        links::detach(stale)?;
-        let unbound = self.hooks.iter().filter(|(slot, _)| !bound.contains(slot));
+        self.book.detach(&stale)?;
+        let hooks = &mut self.book.hooks;
+        let unbound = hooks.iter().filter(|(slot, _)| !bound.contains(slot));
         removed += remove_clsact(unbound.map(|(_, hook)| hook), devices)?;
-        let count = self.hooks.len();
-        self.hooks.retain(|slot, _| bound.contains(slot));
-        if self.hooks.len() < count {
-            self.store.save_hooks(&self.hooks)?;
+        let count = hooks.len();
+        hooks.retain(|slot, _| bound.contains(slot));
+        if hooks.len() < count {
+            self.store.save_hooks(&self.book.hooks)?;
         }
         Ok(removed)
     }
@@ -231,50 +238,4 @@ pub(super) fn remove_clsact<'a>(
         }
     }
     Ok(removed)
-}
-
-/// A device and what is on it.
-struct Site<'a> {
-    device: &'a Device,
-    slot: u32,
-    directory: &'a Path,
-    links: &'a Links,
-}
-
-impl Site<'_> {
-    /// Puts a program on the receive hook, unless the right one is there; tells whether it did.
-    fn attach_receive(&self, programs: &mut Programs, wish: &Wish, hooks: &mut Hooks) -> Result<bool, Error> {
-        let Self { device, slot, directory, links } = *self;
-        let has = receive(links, slot, device);
-        let chosen_for = hooks.get(&slot).and_then(|hook| Some((hook.wanted, hook.role?)));
-        if has.is_some_and(|has| wish.suits(has, chosen_for)) {
-            return Ok(false);
-        }
-        let cover = links::pin(directory, slot, Side::Cover);
-        match links.get(&(slot, Side::Rx)) {
-            Some(old) if has.is_some() => attach::cover(programs, device, old, &cover)?,
-            husk => links::detach(husk)?,
-        }
-        let pin = links::pin(directory, slot, Side::Rx);
-        let rx_reason = wish.attach(programs, &pin, &cover)?;
-        let hook = hooks.entry(slot).or_default();
-        let has_clsact = hook.has_clsact && hook.ifindex == device.ifindex;
-        *hook =
-            Hook { ifindex: device.ifindex, wanted: wish.hook, role: Some(wish.role), rx_reason, has_clsact };
-        Ok(true)
-    }
-
-    /// Puts a program on the transmit hook, unless one is there; tells whether it did.
-    fn attach_transmit(&self, programs: &mut Programs, hooks: &mut Hooks) -> Result<bool, Error> {
-        let Self { device, slot, directory, links } = *self;
-        if transmit(links, hooks, slot, device).is_some() {
-            return Ok(false);
-        }
-        links::detach(links.get(&(slot, Side::Tx)))?;
-        let how = attach::transmit(programs, device, &links::pin(directory, slot, Side::Tx))?;
-        let hook = hooks.entry(slot).or_default();
-        hook.ifindex = device.ifindex;
-        hook.has_clsact = how == Transmit::Clsact;
-        Ok(true)
-    }
 }

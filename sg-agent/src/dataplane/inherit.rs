@@ -8,15 +8,24 @@ use crate::{
     policy::{Policy, model::Interface},
 };
 
+/// Whether an entry of the policy in force has a device: one of its name, or one that had it when it was bound.
+pub fn has_device(entry: &str, state: &State, devices: &[Device]) -> bool {
+    let is_bound = |ifindex: u32| {
+        let mut bound = state.interfaces().values();
+        bound.any(|bound| bound.spec.name == entry && bound.row.ifindex == ifindex)
+    };
+    devices.iter().any(|device| device.name == entry || is_bound(device.ifindex))
+}
+
 /// Adds to a policy file the bindings that `attach` has made in `running`, but for interfaces that the file names itself.
 /// Returns the names of those that are forgotten, because there is no such device any more.
-pub fn inherit(policy: &mut Policy, running: &Policy, devices: &[Device]) -> Vec<String> {
+pub fn inherit(policy: &mut Policy, state: &State, devices: &[Device]) -> Vec<String> {
     let mut forgotten = Vec::new();
-    for entry in running.interfaces.iter().filter(|entry| entry.attached) {
+    for entry in state.policy().interfaces.iter().filter(|entry| entry.attached) {
         if policy.interfaces.iter().any(|own| own.name == entry.name) {
             continue;
         }
-        if devices.iter().any(|device| device.name == entry.name) {
+        if has_device(&entry.name, state, devices) {
             policy.interfaces.push(entry.clone());
         } else {
             forgotten.push(entry.name.clone());
@@ -41,7 +50,8 @@ pub fn check_in_use(policy: &Policy, state: &State, devices: &[Device]) -> Resul
     let mut users: Users = BTreeMap::new();
     let running = state.interfaces().iter();
     for (name, bound) in running.filter(|(name, _)| devices.iter().any(|device| device.name == **name)) {
-        let entry = bind::entry(policy, name);
+        let kept = || policy.interfaces.iter().find(|entry| entry.name == bound.spec.name);
+        let entry = bind::entry(policy, name).or_else(kept);
         let gone = |group: &&String| !policy.groups.contains_key(*group);
         let is_bound_otherwise = match entry {
             Some(entry) if entry.attached => {

@@ -2,10 +2,12 @@
 //!
 //! Not from `/sys/class/net`: that shows the namespace that `/sys` was mounted in.
 
+use std::{io, os::fd::OwnedFd};
+
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink::SocketAddrNetlink, recv,
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netlink::SocketAddrNetlink, recv,
         sendto, socket_with,
     },
 };
@@ -39,12 +41,15 @@ pub struct AttachedXdp {
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_DUMP: u16 = 0x300;
 const NLMSG_HEADER: usize = 16;
 const IFINFO: usize = 16;
+/// Group of the messages about devices.
+const RTMGRP_LINK: u32 = 1;
 /// Kinds of link with an Ethernet header (linux/if_arp.h).
 const ARPHRD_ETHER: u16 = 1;
 const ARPHRD_LOOPBACK: u16 = 772;
@@ -68,6 +73,65 @@ pub fn list() -> Result<Vec<Device>, Error> {
 /// The device named `name`.
 pub fn find(name: &str) -> Result<Option<Device>, Error> {
     Ok(list()?.into_iter().find(|device| device.name == name))
+}
+
+/// What a message says of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It is there, as described.
+    There(Device),
+    /// The one with this index is gone.
+    Gone(u32),
+}
+
+/// Why there is no message.
+#[derive(Debug)]
+pub enum Quiet {
+    /// There is none now.
+    Empty,
+    /// Messages were lost: the devices have to be listed.
+    Overrun,
+    /// The socket failed.
+    Failed(Error),
+}
+
+/// A socket that does not block, and is told of every change of a device from now on.
+pub fn subscribe() -> Result<OwnedFd, Error> {
+    let open = || -> Result<OwnedFd, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+        bind(&socket, &SocketAddrNetlink::new(0, RTMGRP_LINK))?;
+        Ok(socket)
+    };
+    open().map_err(watching)
+}
+
+/// The news that a socket of [`subscribe`] has.
+pub fn receive(socket: &OwnedFd) -> Result<Vec<News>, Quiet> {
+    let mut buffer = vec![0; BUFFER];
+    match recv(socket, &mut buffer[..], RecvFlags::empty()) {
+        Ok((length, _)) => Ok(messages(&buffer[..length]).filter_map(|message| news(&message)).collect()),
+        Err(Errno::AGAIN) => Err(Quiet::Empty),
+        Err(Errno::NOBUFS) => Err(Quiet::Overrun),
+        Err(Errno::INTR) => Ok(Vec::new()),
+        Err(error) => Err(Quiet::Failed(watching(error))),
+    }
+}
+
+/// The error of a watch that failed.
+pub fn watching(error: impl Into<io::Error>) -> Error {
+    Error::Kernel { what: "watching the network devices".to_owned(), source: Box::new(error.into()) }
+}
+
+/// What `message` says of a device. What a bridge says of its ports (another address family) is not about the device:
+/// one that leaves a bridge is announced as deleted.
+fn news(message: &Message) -> Option<News> {
+    let device = device(message.body).filter(|_| message.body[0] == 0)?;
+    match message.kind {
+        RTM_NEWLINK => Some(News::There(device)),
+        RTM_DELLINK => Some(News::Gone(device.ifindex)),
+        _ => None,
+    }
 }
 
 fn dump() -> Result<Vec<Device>, Errno> {

@@ -1,6 +1,7 @@
 //! The tables and programs of one network namespace.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -33,6 +34,8 @@ const NO_FRAME: [u8; 60] = [0; 60];
 pub struct Kernel {
     pub(super) maps: Maps,
     pub(super) programs: Programs,
+    /// The slots that each half of the directory may have entries in; `None`: any. There is one writer.
+    pub(super) used: [Option<BTreeSet<u32>>; 2],
 }
 
 /// Index of a word of [`Control`].
@@ -67,7 +70,7 @@ impl TableAges {
 impl Kernel {
     /// What is pinned in `directory`.
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
-        Ok(Self { maps: Maps::open(directory)?, programs: Programs::open(directory)? })
+        Ok(Self { maps: Maps::open(directory)?, programs: Programs::open(directory)?, used: [None, None] })
     }
 
     /// The control line.
@@ -215,14 +218,18 @@ impl Kernel {
         Ok(self.programs.sweep(&request)?.freed > 0)
     }
 
+    /// Frees the expired slots of `buckets` buckets of `table`, from `first` on; at most [`MAX_BUCKETS`].
+    pub fn sweep(&self, table: u32, first: u32, buckets: u32) -> Result<SweepReply, Error> {
+        self.programs.sweep(&SweepRequest { table, first, buckets, ..SweepRequest::default() })
+    }
+
     /// Frees the expired slots of all tables: how many were freed, and how many entries are live.
     pub fn sweep_all(&self) -> Result<(u64, u64), Error> {
         let (mut freed, mut live) = (0, 0);
         for (table, buckets) in self.control().buckets.into_iter().enumerate() {
             for first in (0..buckets).step_by(MAX_BUCKETS as usize) {
                 let buckets = MAX_BUCKETS.min(buckets - first);
-                let request = SweepRequest { table: table as u32, first, buckets, ..SweepRequest::default() };
-                let SweepReply { freed: some, live: left, .. } = self.programs.sweep(&request)?;
+                let SweepReply { freed: some, live: left, .. } = self.sweep(table as u32, first, buckets)?;
                 freed += u64::from(some);
                 live += u64::from(left);
             }

@@ -16,6 +16,7 @@ use aya::programs::{
 use super::{
     error::{Attempt as _, Error, OfFile as _},
     interfaces::{self, Device},
+    load,
 };
 
 /// Links looked at together: each is an open file.
@@ -32,16 +33,19 @@ pub enum Side {
     Tx,
     /// Receive, while the program there is replaced.
     Cover,
+    /// Either, while ours is put in front of the others.
+    Front,
 }
 
 impl Side {
-    const ALL: [Self; 3] = [Self::Rx, Self::Tx, Self::Cover];
+    const ALL: [Self; 4] = [Self::Rx, Self::Tx, Self::Cover, Self::Front];
 
     fn name(self) -> &'static str {
         match self {
             Self::Rx => "rx",
             Self::Tx => "tx",
             Self::Cover => "cover",
+            Self::Front => "front",
         }
     }
 }
@@ -72,29 +76,59 @@ fn parse(name: &str) -> Option<(u32, Side)> {
     Some((slot.parse().ok()?, side))
 }
 
+/// Links by slot and hook.
+pub type Links = BTreeMap<(u32, Side), Link>;
+
 /// The links pinned in `directory`.
-pub fn links(directory: &Path) -> Result<BTreeMap<(u32, Side), Link>, Error> {
+pub fn links(directory: &Path) -> Result<Links, Error> {
     let entries = fs::read_dir(directory).of_file(directory)?;
-    let paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    read(entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
+}
+
+/// The links pinned at `paths`; those that are not pinned any more are left out.
+pub fn read(paths: Vec<PathBuf>) -> Result<Links, Error> {
     let mut found = BTreeMap::new();
     for chunk in paths.chunks(CHUNK) {
         let opened = chunk.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
         let devices = devices_of_links()?;
         for (path, link) in chunk.iter().zip(&opened) {
-            let Some(key) = path.file_name().and_then(|name| parse(name.to_str()?)) else { continue };
-            let what = || format!("reading link {}", path.display());
-            let info = link.info().attempt(what)?;
-            let (id, program) = (info.id(), info.program_id());
-            let ifindex = devices.get(&id).copied().unwrap_or(0);
-            let is_tcx = info.link_type().attempt(what)? == LinkType::Tcx;
-            found.insert(key, Link { id, program, path: path.clone(), ifindex, is_tcx });
+            let key = path.file_name().and_then(|name| parse(name.to_str()?));
+            let (Some(key), Some(link)) = (key, link) else { continue };
+            let mut link = about(link, path)?;
+            link.ifindex = devices.get(&link.id).copied().unwrap_or(0);
+            found.insert(key, link);
         }
     }
     Ok(found)
 }
 
-fn open(path: &Path) -> Result<FdLink, Error> {
-    PinnedLink::from_pin(path).map(FdLink::from).attempt(|| format!("opening link {}", path.display()))
+/// The link `link`, pinned at `path`, but for its device.
+fn about(link: &FdLink, path: &Path) -> Result<Link, Error> {
+    let what = || format!("reading link {}", path.display());
+    let info = link.info().attempt(what)?;
+    let is_tcx = info.link_type().attempt(what)? == LinkType::Tcx;
+    Ok(Link { id: info.id(), program: info.program_id(), path: path.to_owned(), ifindex: 0, is_tcx })
+}
+
+/// Pins a link to a program on the device with index `ifindex`.
+pub fn keep(link: FdLink, path: &Path, ifindex: u32) -> Result<Link, Error> {
+    let about = about(&link, path)?;
+    link.pin(path).attempt(|| format!("pinning link {}", path.display()))?;
+    Ok(Link { ifindex, ..about })
+}
+
+/// Gives a link another pin.
+pub fn rename(link: Link, path: &Path) -> Result<Link, Error> {
+    fs::rename(&link.path, path).of_file(path)?;
+    Ok(Link { path: path.to_owned(), ..link })
+}
+
+/// The link at a pin; `None` if there is none.
+fn open(path: &Path) -> Result<Option<FdLink>, Error> {
+    match PinnedLink::from_pin(path) {
+        Err(_) if !path.exists() => Ok(None),
+        opened => opened.map(|link| Some(link.into())).attempt(|| format!("opening link {}", path.display())),
+    }
 }
 
 /// The device of every link that this process has open, by the link's number: the kernel tells it in fdinfo.
@@ -113,7 +147,7 @@ fn device_of_link(fdinfo: &str) -> Option<(u32, u32)> {
 /// Takes programs off their hooks and returns when they are.
 pub fn detach<'a>(links: impl IntoIterator<Item = &'a Link> + Clone) -> Result<(), Error> {
     for link in links.clone() {
-        fs::remove_file(&link.path).of_file(&link.path)?;
+        load::remove_file(&link.path)?;
     }
     // The kernel lets go of a link that is not pinned any more some time later.
     let until = Instant::now() + PATIENCE;
@@ -123,7 +157,10 @@ pub fn detach<'a>(links: impl IntoIterator<Item = &'a Link> + Clone) -> Result<(
     Ok(())
 }
 
-fn are_gone<'a>(links: impl IntoIterator<Item = &'a Link>) -> Result<bool, Error> {
+fn are_gone<'a>(links: impl IntoIterator<Item = &'a Link> + Clone) -> Result<bool, Error> {
+    if links.clone().into_iter().all(|link| link.ifindex == 0) {
+        return Ok(true);
+    }
     let devices = interfaces::list()?;
     let device = |link: &Link| devices.iter().find(|device| device.ifindex == link.ifindex);
     let on_devices = links.into_iter().filter_map(|link| Some((link, device(link)?)));

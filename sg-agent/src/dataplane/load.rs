@@ -24,7 +24,8 @@ use super::{
     kernel::Kernel,
     kernel_log, maps,
     place::Place,
-    programs, upgrade,
+    programs::{self, Programs},
+    upgrade,
 };
 use crate::policy::model::Settings;
 
@@ -166,6 +167,17 @@ pub fn programs_for(tables: &Path, sizes: &Sizes, directory: &Path) -> Result<()
     let mut object = load(sizes, Some(tables))?;
     pin_programs(&mut object, directory)?;
     kernel_log::mark(&object, tables)
+}
+
+/// Loads the programs once more for the tables in use. They are not pinned.
+pub fn again(place: &Place, sizes: &Sizes) -> Result<Programs, Error> {
+    let directory = place.unfinished_pins();
+    remove(&directory)?;
+    fs::create_dir(&directory).of_file(&directory)?;
+    let mut object = load(sizes, Some(&place.pins()))?;
+    let loaded = pin_programs(&mut object, &directory).and_then(|()| Programs::open(&directory));
+    remove(&directory)?;
+    loaded
 }
 
 /// Makes tables, or takes those pinned in `tables`, and loads the programs.

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Lock {
     directory: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -31,6 +31,12 @@ impl Lock {
                 return Ok(lock);
             }
         }
+    }
+
+    /// Whether it keeps others away still: not if the directory was removed or replaced.
+    pub fn is_held(&self) -> bool {
+        let inode = self.file.metadata().ok().map(|held| held.ino());
+        fs::metadata(&self.directory).is_ok_and(|there| inode == Some(there.ino()))
     }
 
     /// Removes the directory, if nothing is in it.
@@ -53,7 +59,7 @@ fn try_lock(directory: &Path, until: Instant) -> Result<Option<Lock>, Error> {
         std::thread::sleep(Duration::from_millis(20));
     }
     let is_there = fs::metadata(directory).is_ok_and(|there| there.ino() == inode);
-    Ok(is_there.then(|| Lock { directory: directory.to_owned(), _file: file }))
+    Ok(is_there.then(|| Lock { directory: directory.to_owned(), file }))
 }
 
 /// Keeps a second daemon out: held for as long as one runs.
@@ -68,8 +74,9 @@ impl Only {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).of_file(directory)?;
         }
-        let file =
-            File::options().create(true).truncate(false).write(true).mode(0o600).open(path).of_file(path)?;
+        // What is open for writing keeps a file system from being made read-only.
+        drop(File::options().create(true).append(true).mode(0o600).open(path).of_file(path)?);
+        let file = File::open(path).of_file(path)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let holder = holder_of(file.metadata().of_file(path)?.ino());
             return Err(Error::InUse(format!(

@@ -14,7 +14,9 @@
 //! | [`load`], [`clock`] | makes and pins tables and programs; how fast the kernel ticks |
 //! | [`kernel`], `write`, `maps`, `programs`, `memory` | tables and programs, opened; a plan written |
 //! | [`bind`], [`interfaces`] | which device goes with which entry of the policy, in which slot |
-//! | [`hooks`], [`attach`], [`links`] | which programs are where, and putting them there |
+//! | [`hooks`], `site`, [`attach`], [`links`] | which programs are where, and putting them there |
+//! | [`reconcile`], `trial_devices` | follows devices that come and go, also while a change is on trial |
+//! | `verify`, `compare`, `pins`, `order` | notices what somebody else has changed, and repairs it |
 //! | [`preview`] | what a change would do |
 //! | [`kernel_log`] | the debugging log of the kernel side |
 //! | [`inherit`] | what a policy file takes over from what is in force |
@@ -27,6 +29,7 @@ pub mod attach;
 pub mod bind;
 mod change;
 pub mod clock;
+mod compare;
 mod confirm;
 pub mod environment;
 pub mod error;
@@ -41,12 +44,18 @@ pub mod load;
 mod lock;
 mod maps;
 mod memory;
+mod order;
+mod pins;
 pub mod place;
 pub mod preview;
 mod programs;
+pub mod reconcile;
+mod site;
 pub mod store;
 pub mod trial;
+mod trial_devices;
 mod upgrade;
+mod verify;
 mod write;
 mod writer;
 

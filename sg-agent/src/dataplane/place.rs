@@ -39,6 +39,7 @@ pub struct Place {
     /// Directory under the BPF file system: `sg`, or `sg-<inode>`.
     family: String,
     state: PathBuf,
+    namespace: Namespace,
 }
 
 /// The network namespace of the calling thread: that of process 1, or another with this inode.
@@ -49,6 +50,15 @@ pub struct Place {
 enum Namespace {
     Initial,
     Other(u64),
+}
+
+impl Namespace {
+    fn part_of(self, directory: &Path) -> PathBuf {
+        match self {
+            Self::Initial => directory.to_owned(),
+            Self::Other(inode) => directory.join(format!("netns-{inode}")),
+        }
+    }
 }
 
 impl Place {
@@ -63,11 +73,16 @@ impl Place {
     }
 
     fn of(bpffs: PathBuf, state: &Path, namespace: Namespace) -> Self {
-        let (family, state) = match namespace {
-            Namespace::Initial => ("sg".to_owned(), state.to_owned()),
-            Namespace::Other(inode) => (format!("sg-{inode}"), state.join(format!("netns-{inode}"))),
+        let family = match namespace {
+            Namespace::Initial => "sg".to_owned(),
+            Namespace::Other(inode) => format!("sg-{inode}"),
         };
-        Self { bpffs, family, state }
+        Self { bpffs, family, state: namespace.part_of(state), namespace }
+    }
+
+    /// The part of `directory` that is this network namespace's.
+    pub fn of_namespace(&self, directory: &Path) -> PathBuf {
+        self.namespace.part_of(directory)
     }
 
     /// Directory of everything that is pinned, of any version.

@@ -8,8 +8,10 @@ use super::{
     hooks::{self, check_hooks, linked},
     inherit,
     interfaces::{self, Device},
+    links,
     load::Sizes,
     place::{Options, Place},
+    store::Store,
     trial::Pending,
     writer::check_sizes,
 };
@@ -51,11 +53,12 @@ pub fn preview(options: &Options, policy: &Policy) -> Result<Preview, Error> {
     let nothing = State::new(policy.settings.limits);
     let state = loaded.as_ref().map_or(&nothing, |loaded| &loaded.state);
     let mut whole = Policy::clone(policy);
-    let forgotten = inherit::inherit(&mut whole, state.policy(), &devices);
+    let forgotten = inherit::inherit(&mut whole, state, &devices);
     inherit::check_in_use(&whole, state, &devices)?;
     let linked = if place.links().is_dir() {
-        check_hooks(&place, &whole, &devices)?;
-        linked(&place)?
+        let links = links::links(&place.links())?;
+        check_hooks(&place, &links, &Store::new(place.state()).hooks(), &whole, &devices)?;
+        linked(&links, &devices)
     } else {
         Default::default()
     };

@@ -1,6 +1,6 @@
 //! The loaded programs.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use aya::{
     TestRun as _, TestRunOptions,
@@ -51,6 +51,41 @@ impl Programs {
             probe: xdp(PROBE)?,
             sweep: xdp(SWEEP)?,
         })
+    }
+
+    /// Pins the program that is pinned under `name` elsewhere, or was.
+    pub fn pin(&mut self, name: &str, path: &Path) -> Result<(), Error> {
+        let pinned = match name {
+            TCX_INGRESS => self.tcx_ingress.pin(path),
+            TCX_EGRESS => self.tcx_egress.pin(path),
+            PROBE => self.probe.pin(path),
+            SWEEP => self.sweep.pin(path),
+            _ => self.xdp.pin(path),
+        };
+        pinned.attempt(|| format!("pinning program {name}"))
+    }
+
+    /// Number of the program for one side of TCX.
+    pub fn number(&self, is_egress: bool) -> Result<u32, Error> {
+        let program = if is_egress { &self.tcx_egress } else { &self.tcx_ingress };
+        Ok(program.info().attempt(|| "asking for a program's number".to_owned())?.id())
+    }
+
+    /// Numbers of the tables that the programs use.
+    pub fn tables(&self) -> Result<BTreeSet<u32>, Error> {
+        let infos = [
+            self.xdp.info(),
+            self.tcx_ingress.info(),
+            self.tcx_egress.info(),
+            self.probe.info(),
+            self.sweep.info(),
+        ];
+        let mut all = BTreeSet::new();
+        for info in infos {
+            let ids = info.and_then(|info| info.map_ids()).attempt(|| "asking for the tables".to_owned())?;
+            all.extend(ids.unwrap_or_default());
+        }
+        Ok(all)
     }
 
     /// Asks what would become of `frame`. No trace is left.

@@ -18,13 +18,17 @@ use super::{
 use crate::{
     compile::Saved,
     metrics::rules::Departed,
-    policy::model::{Role, RxHook},
+    policy::{
+        Text,
+        model::{Role, RxHook},
+    },
 };
 
 const STATE: &str = "state";
 const COUNTERS: &str = "counters";
 const HOOKS: &str = "hooks.json";
 const TRIAL: &str = "trial.json";
+const CONFIG: &str = "config.json";
 const PREVIOUS: &str = "previous.json";
 const DEPARTED: &str = "departed.json";
 
@@ -49,6 +53,12 @@ pub struct Hook {
     pub role: Option<Role>,
     /// Why the receive hook is what it is.
     pub rx_reason: String,
+    /// Why a program is not where it should be.
+    #[serde(default)]
+    pub fault: Option<String>,
+    /// Since when the device is enforced, or is not: seconds since the epoch.
+    #[serde(default)]
+    pub since: u64,
     /// Whether the transmit hook is a clsact filter, which has no link.
     pub has_clsact: bool,
 }
@@ -139,6 +149,19 @@ impl Store {
         }
     }
 
+    /// What the daemon's policy file said when it was last about to be brought into force.
+    pub fn config(&self) -> Option<Vec<Text>> {
+        self.read(CONFIG)
+    }
+
+    /// Writes that down, unless it is there.
+    pub fn save_config(&self, texts: &[Text]) -> Result<(), Error> {
+        if self.config().is_some_and(|there| there == texts) {
+            return Ok(());
+        }
+        self.write(CONFIG, &texts)
+    }
+
     /// How interfaces were attached.
     pub fn hooks(&self) -> Hooks {
         self.read(HOOKS).unwrap_or_default()
@@ -183,8 +206,9 @@ impl Store {
     /// Removes everything.
     pub fn clear(&self) -> Result<(), Error> {
         for name in self.files() {
-            let is_ours =
-                [HOOKS, TRIAL, PREVIOUS, DEPARTED, STATE, COUNTERS].iter().any(|kind| name.starts_with(kind));
+            let is_ours = [HOOKS, TRIAL, CONFIG, PREVIOUS, DEPARTED, STATE, COUNTERS]
+                .iter()
+                .any(|kind| name.starts_with(kind));
             if is_ours {
                 let path = self.directory.join(name);
                 fs::remove_file(&path).of_file(&path)?;

@@ -19,7 +19,7 @@ use super::{
     store::Store,
     write::{Site, grace_period},
 };
-use crate::compile::{Clock, Plan, State, state::returned};
+use crate::compile::{Clock, Plan, Saved, State, state::returned};
 
 /// What waits for its confirmation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +124,22 @@ impl Trial {
         kernel.leave_unfiltered(1 - other, &self.only[1])?;
         kernel.arm(self.deadline, self.fallback);
         Ok(())
+    }
+
+    /// The device in `slot` is another.
+    pub(super) fn rehome(&mut self, slot: u32, ifindex: u32) {
+        let sites = self.only.iter_mut().flatten().filter(|site| site.slot == slot);
+        sites.for_each(|site| site.ifindex = ifindex);
+    }
+
+    /// What `before` is when the change, to `rejected`, has been taken back.
+    pub(super) fn returned(&self, before: Saved, rejected: &Saved) -> Saved {
+        before.returned_from(rejected, return_generation(rejected.generation()))
+    }
+
+    /// Lets everything pass, where the change comes back to, on the devices that only it binds.
+    pub(super) fn leave_unfiltered(&self, kernel: &mut Kernel) -> Result<(), Error> {
+        kernel.leave_unfiltered(Control::half(self.fallback), &self.only[1])
     }
 
     /// Once the change is in force: what it comes back to judges anew the connections that the change has judged. A

@@ -150,7 +150,7 @@ fn update(programs: &mut Programs, side: Side, link: &Link) -> Result<(), Error>
     match (link.is_tcx, side) {
         (false, _) => replace_xdp(&mut programs.xdp, opened.try_into().attempt(what)?),
         (true, Side::Tx) => replace(&mut programs.tcx_egress, opened.try_into().attempt(what)?),
-        (true, Side::Rx | Side::Cover) => {
+        (true, Side::Rx | Side::Cover | Side::Front) => {
             replace(&mut programs.tcx_ingress, opened.try_into().attempt(what)?)
         }
     }

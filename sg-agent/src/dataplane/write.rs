@@ -76,6 +76,7 @@ impl Kernel {
         for &Site { slot, ifindex } in devices {
             let row = Interface { flags: flag::UNFILTERED, ifindex, ..Interface::default() };
             self.maps.directory.set(first + slot, row, 0).attempt(|| "writing the directory".to_owned())?;
+            self.note_used(half, slot);
         }
         Ok(())
     }
@@ -89,6 +90,7 @@ impl Kernel {
     ) -> Result<(), Error> {
         let first = half * self.control().interfaces;
         bound.try_for_each(|bound| {
+            self.note_used(half, bound.slot);
             let written = self.maps.directory.set(first + bound.slot, bound.row, 0);
             written.attempt(|| "writing the directory".to_owned())
         })
@@ -162,12 +164,18 @@ impl Kernel {
         self.maps.stats.set(slot, zeros, 0).attempt(|| "zeroing the counters".to_owned())
     }
 
+    fn note_used(&mut self, half: u32, slot: u32) {
+        if let Some(used) = &mut self.used[half as usize] {
+            used.insert(slot);
+        }
+    }
+
     /// The half that is not in force. A writer has seen to it that no deadline has passed.
     pub(super) fn other_half(&self) -> u32 {
         1 - Control::half(self.control().word)
     }
 
-    fn write_lines(&self, plan: &Plan) {
+    pub(super) fn write_lines(&self, plan: &Plan) {
         const WORDS: usize = size_of::<Line>() / size_of::<u64>();
         for (first, lines) in &plan.lines {
             for (line, at) in lines.iter().zip(*first as usize..) {
@@ -191,7 +199,7 @@ impl Kernel {
         plan.interfaces.iter().try_for_each(|(slot, row)| self.set_slot(row.ifindex, *slot))
     }
 
-    fn set_slot(&mut self, ifindex: u32, slot: u32) -> Result<(), Error> {
+    pub(super) fn set_slot(&mut self, ifindex: u32, slot: u32) -> Result<(), Error> {
         let what = || format!("writing the slot of interface index {ifindex}");
         let maps = &mut self.maps;
         if ifindex < DIRECT_IFINDEX {
@@ -211,22 +219,24 @@ impl Kernel {
         let interfaces = self.control().interfaces;
         let what = || "writing the directory".to_owned();
         let used: BTreeSet<u32> = plan.interfaces.iter().map(|(slot, _)| *slot).collect();
-        for slot in (0..interfaces).filter(|slot| !used.contains(slot)) {
+        let before = self.used[half as usize].take().unwrap_or_else(|| (0..interfaces).collect());
+        for slot in before.difference(&used) {
             let at = half * interfaces + slot;
             self.maps.directory.set(at, Interface::default(), 0).attempt(what)?;
         }
         for (slot, row) in &plan.interfaces {
             self.maps.directory.set(half * interfaces + slot, *row, 0).attempt(what)?;
         }
+        self.used[half as usize] = Some(used);
         self.maps.settings.set(half, plan.settings, 0).attempt(|| "writing the settings".to_owned())
     }
 
-    fn set_member(&mut self, key: &MemberKey, membership: Membership) -> Result<(), Error> {
+    pub(super) fn set_member(&mut self, key: &MemberKey, membership: Membership) -> Result<(), Error> {
         let member = Member { key: *key, membership };
         self.maps.members.insert(key, member, 0).attempt(|| "writing a group member".to_owned())
     }
 
-    fn remove_member(&mut self, key: &MemberKey) -> Result<(), Error> {
+    pub(super) fn remove_member(&mut self, key: &MemberKey) -> Result<(), Error> {
         match self.maps.members.remove(key) {
             Err(error) if !is_absent(&error) => Err(error).attempt(|| "removing a group member".to_owned()),
             _ => Ok(()),
@@ -244,7 +254,7 @@ impl Kernel {
         Ok(())
     }
 
-    fn all_members(&self) -> Result<Vec<(MemberKey, Membership)>, Error> {
+    pub(super) fn all_members(&self) -> Result<Vec<(MemberKey, Membership)>, Error> {
         let all = self.maps.members.iter().map(|found| found.map(|(key, member)| (key, member.membership)));
         all.collect::<Result<_, _>>().attempt(|| "reading the group members".to_owned())
     }
@@ -256,7 +266,8 @@ fn on_every_cpu<T: aya::Pod>(value: T) -> Result<PerCpuValues<T>, Error> {
     PerCpuValues::try_from(vec![value; cpus]).attempt(|| "counting the CPUs".to_owned())
 }
 
-fn is_absent(error: &aya::maps::MapError) -> bool {
+/// Whether there is no such element.
+pub(super) fn is_absent(error: &aya::maps::MapError) -> bool {
     use aya::maps::MapError;
     match error {
         MapError::KeyNotFound | MapError::ElementNotFound => true,

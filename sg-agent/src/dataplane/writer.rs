@@ -1,12 +1,16 @@
 //! One change of policy, whole: from the lock to the last hook.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Loaded, environment,
     error::Error,
     history::History,
-    hooks::{check_hooks, remove_clsact},
+    hooks::remove_clsact,
     inherit,
     interfaces::{self, Device},
     kernel::Kernel,
@@ -15,15 +19,18 @@ use super::{
     lock::Lock,
     not_loaded,
     place::{Options, Place},
+    programs::Programs,
     read_state,
-    store::{Hooks, Store},
+    site::{Book, OnFault},
+    store::Store,
     trial::{self, Standing},
     upgrade,
+    verify::Progress,
     write::grace_period,
 };
 use crate::{
     compile::State,
-    policy::{Policy, model::Settings},
+    policy::{Policy, Text, model::Settings},
 };
 
 /// What is in force, for writing. There is one at a time.
@@ -32,11 +39,18 @@ pub struct Writer {
     pub loaded: Loaded,
     pub(super) place: Place,
     pub(super) store: Store,
-    pub(super) hooks: Hooks,
+    /// Where programs are.
+    pub(super) book: Book,
     /// What waits for its confirmation, or did when this was opened.
     pub(super) standing: Standing,
     pub(super) origin: Origin,
-    _lock: Lock,
+    pub(super) on_fault: OnFault,
+    pub(super) lock: Lock,
+    pub(super) progress: Progress,
+    /// Bindings by `attach` whose device is gone, and since when.
+    pub(super) absent: BTreeMap<String, Instant>,
+    /// The programs a second time; see `order`.
+    pub(super) spare: Option<Programs>,
 }
 
 /// What the tables were when they were opened.
@@ -89,8 +103,21 @@ impl Writer {
             (None, Some(settings)) => (create(&place, &store, settings)?, Origin::New),
             (None, None) => return Err(standing.nothing_loaded(&place)),
         };
-        let hooks = store.hooks();
-        let mut writer = Self { loaded, place, store, hooks, standing, origin, _lock: lock };
+        let directory = place.links();
+        let book = Book { links: links::links(&directory)?, directory, hooks: store.hooks() };
+        let mut writer = Self {
+            loaded,
+            place,
+            store,
+            book,
+            standing,
+            origin,
+            on_fault: OnFault::Refuse,
+            lock,
+            progress: Progress::default(),
+            absent: BTreeMap::new(),
+            spare: None,
+        };
         if writer.standing == Standing::Returned && origin == Origin::Known {
             writer.complete_return();
         }
@@ -102,6 +129,27 @@ impl Writer {
         &self.place
     }
 
+    /// Notes what the daemon's policy file says that is about to be brought into force: whoever finds the tables later can
+    /// tell whether it is what they may come from.
+    pub fn note_config(&self, texts: &[Text]) -> Result<(), Error> {
+        self.store.save_config(texts)
+    }
+
+    /// Whether it is known what is in force: there is something to keep.
+    pub fn is_known(&self) -> bool {
+        self.origin == Origin::Known
+    }
+
+    /// Whether a change waits for its confirmation.
+    pub fn is_on_trial(&self) -> bool {
+        matches!(self.standing, Standing::OnTrial(_))
+    }
+
+    /// Whether the tables are still where others find them.
+    pub fn is_loaded(&self) -> bool {
+        self.place.pins().is_dir()
+    }
+
     /// Fails if `settings` ask for tables of other sizes than those that there are.
     pub fn check_settings(&self, settings: &Settings) -> Result<(), Error> {
         check_sizes(&self.loaded.kernel.sizes()?, &Sizes::of(settings))
@@ -110,7 +158,7 @@ impl Writer {
     /// Brings the policy of a file into force, with the bindings that `attach` has made beside it; see
     /// [`Self::apply_for`].
     pub fn apply_file(&mut self, policy: &Arc<Policy>, within: Option<Duration>) -> Result<Outcome, Error> {
-        let running = self.loaded.state.policy();
+        let running = &self.loaded.state;
         let mut whole = Policy::clone(policy);
         let forgotten = inherit::inherit(&mut whole, running, &interfaces::list()?);
         Ok(Outcome { forgotten, ..self.apply_for(&Arc::new(whole), within)? })
@@ -134,7 +182,7 @@ impl Writer {
         let devices = interfaces::list()?;
         let before = self.loaded.state.clone();
         let checked = inherit::check_in_use(policy, &before, &devices)
-            .and_then(|()| check_hooks(&self.place, policy, &devices));
+            .and_then(|()| self.check_hooks(policy, &devices));
         let outcome = checked.and_then(|()| {
             let changed = self.change(policy, &devices, within).and_then(|outcome| {
                 if within.is_none() {

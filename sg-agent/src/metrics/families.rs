@@ -108,17 +108,17 @@ fn build(page: &mut Page<'_>) -> fmt::Result {
 }
 
 fn daemon(page: &mut Page<'_>, facts: &DaemonFacts) -> fmt::Result {
-    let Reloads { succeeded, failed, last, last_success } = facts.reloads;
+    let Reloads { succeeded, failed, is_last_success, last, last_success } = facts.reloads;
     page.timestamp("start_timestamp_seconds", "When the daemon started", facts.started)?;
     page.counters("reloads", "Readings of the policy file by what came of them", |samples| {
         samples.counter(&[("result", "success")], succeeded)?;
         samples.counter(&[("result", "failure")], failed)
     })?;
-    if let Some(is_success) = facts.reloads.is_last_success() {
+    if let Some(is_success) = is_last_success {
         let help = "Whether the last reading of the policy file brought it into force";
         page.gauge("last_reload_successful", help, f64::from(is_success))?;
     }
-    page.timestamp("last_reload_timestamp_seconds", "When the policy file was last read", last)?;
+    page.timestamp("last_reload_timestamp_seconds", "When the policy file was last looked at", last)?;
     page.timestamp(
         "last_reload_success_timestamp_seconds",
         "When the policy file was last read and came into force",
@@ -128,11 +128,6 @@ fn daemon(page: &mut Page<'_>, facts: &DaemonFacts) -> fmt::Result {
         "policy_file_modified_timestamp_seconds",
         "When the policy file was last written",
         facts.file_modified,
-    )?;
-    page.timestamp(
-        "last_sweep_timestamp_seconds",
-        "When the tables were last searched for expired entries",
-        facts.last_sweep,
     )
 }
 

@@ -219,6 +219,10 @@ mod tests {
         let address = server(|| Ok(Snapshot::default()));
         let silent: Vec<Stream> = (0..CONNECTIONS).map(|_| Stream::connect(address).unwrap()).collect();
         silent.iter().for_each(|mut stream| stream.write_all(b"GET /metrics HT").unwrap());
+        let mut next = Stream::connect(address).unwrap();
+        next.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        next.set_read_timeout(Some(HEAD / 10)).unwrap();
+        assert!(next.read(&mut [0; 1]).is_err(), "one more than may be served at once");
         assert!(
             get(address, "/metrics").starts_with("HTTP/1.1 200 OK"),
             "served once the others are cut off"

@@ -24,3 +24,5 @@ pub use snapshot::{InForce, Snapshot};
 
 /// Where metrics are served unless somebody says otherwise.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9817";
+/// How many rules are shown unless somebody says otherwise.
+pub const DEFAULT_RULES: usize = 10_000;

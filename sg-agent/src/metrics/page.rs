@@ -94,15 +94,14 @@ mod tests {
             settings: Settings { max_entries: 100, max_per_interface: 50, ..Settings::default() },
             tables: vec![("conntrack", Fill { used: 6, capacity: 100 })],
         };
-        let mut reloads = Reloads::default();
-        reloads.count(true, at(1000));
-        reloads.count(false, at(1060));
-        let daemon = DaemonFacts {
-            started: Some(at(900)),
-            reloads,
-            file_modified: Some(at(1050)),
-            last_sweep: Some(at(1061)),
+        let reloads = Reloads {
+            succeeded: 1,
+            failed: 2,
+            is_last_success: Some(false),
+            last: Some(at(1060)),
+            last_success: Some(at(1000)),
         };
+        let daemon = DaemonFacts { started: Some(at(900)), reloads, file_modified: Some(at(1050)) };
         Snapshot { in_force: Some(in_force), daemon }
     }
 

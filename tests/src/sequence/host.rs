@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use sg_agent::{
-    dataplane::{Options, Writer},
+    dataplane::{Loaded, Options, Writer},
     observe::connection,
     policy::model::{Direction, Role},
 };
@@ -32,9 +32,27 @@ const FOREVER: Duration = Duration::from_secs(100_000);
 /// How often a sequence is run again because the machine was too slow.
 const TRIES: usize = 20;
 
-/// A host with its dataplane, driven in process.
-pub struct Host {
-    writer: Writer,
+/// Whoever puts policies in force on a host.
+pub trait Control {
+    /// What is in force.
+    fn loaded(&self) -> &Loaded;
+    /// Puts a valid policy in force, and returns when it is.
+    fn put_in_force(&mut self, text: &str);
+}
+
+impl Control for Writer {
+    fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    fn put_in_force(&mut self, text: &str) {
+        self.apply(&Arc::new(oracle::policy(text))).unwrap_or_else(|error| panic!("{error}: {text}"));
+    }
+}
+
+/// A host with its dataplane.
+pub struct Host<'a> {
+    control: Box<dyn Control + 'a>,
     programs: Programs,
     devices: BTreeMap<String, Device>,
     /// The policy in force.
@@ -72,7 +90,7 @@ enum Trouble {
 type Row = (String, u8, End, End, &'static str, &'static str);
 type End = (IpAddr, Option<u16>);
 
-impl Host {
+impl<'a> Host<'a> {
     /// Makes the devices in `namespace`, which the calling thread is in, and loads the dataplane with `text` in force.
     ///
     /// # Panics
@@ -86,23 +104,24 @@ impl Host {
     /// # Panics
     /// If that does not work.
     pub fn with_devices(namespace: &Netns, state: &Path, text: &str, names: &[&str]) -> Self {
-        // Nothing but what is put to the programs is to be counted.
-        namespace.sysctl("ipv6/conf/default/disable_ipv6", "1");
-        for name in names {
-            namespace.ip(&format!("link add {name} type veth peer name {name}x"));
-            namespace.ip(&format!("link set {name} up\nlink set {name}x up"));
-        }
+        add_devices(namespace, names);
         let options = Options { bpffs: "/sys/fs/bpf".into(), state_dir: state.to_owned() };
         let policy = Arc::new(oracle::policy(text));
         let mut writer = Writer::open(&options, Some(&policy.settings)).expect("the dataplane");
         writer.apply(&policy).expect("the first policy");
-        let slots = sg_agent::observe::names::by_slot(&writer.loaded.state);
+        Self::under(namespace, Box::new(writer), text)
+    }
+
+    /// A host in `namespace` with the devices of [`generate`](super::generate)'s policies, on which `control` has put
+    /// `text` in force.
+    pub fn under(namespace: &Netns, control: Box<dyn Control + 'a>, text: &str) -> Self {
+        let slots = sg_agent::observe::names::by_slot(&control.loaded().state);
         let device = |(slot, (name, _)): (&u32, &(&str, _))| {
             ((*name).to_owned(), Device { ifindex: namespace.ifindex(name), slot: *slot })
         };
         let devices = slots.iter().map(device).collect();
         let programs = Programs::of(namespace);
-        Self { writer, programs, devices, text: text.to_owned(), receive: Hook::Xdp }
+        Self { control, programs, devices, text: text.to_owned(), receive: Hook::Xdp }
     }
 
     /// Chooses the hook that judges received packets.
@@ -213,8 +232,7 @@ impl Host {
     /// If it is refused.
     pub fn apply(&mut self, text: &str) {
         if self.text != text {
-            let policy = Arc::new(oracle::policy(text));
-            self.writer.apply(&policy).unwrap_or_else(|error| panic!("{error}: {text}"));
+            self.control.put_in_force(text);
             text.clone_into(&mut self.text);
         }
     }
@@ -274,7 +292,7 @@ impl Host {
 
     /// What `conntrack list` would show.
     fn table(&self) -> Vec<(Row, Duration)> {
-        let (kernel, state) = (&self.writer.loaded.kernel, &self.writer.loaded.state);
+        let Loaded { kernel, state, .. } = self.control.loaded();
         let clock = kernel.clock().expect("the clock");
         let mut found = connection::live(state, &clock, &kernel.connections_v4(clock.now_tick));
         found.extend(connection::live(state, &clock, &kernel.connections_v6(clock.now_tick)));
@@ -288,20 +306,20 @@ impl Host {
     }
 
     fn stats(&self, device: Device) -> InterfaceStats {
-        self.writer.loaded.kernel.interface_stats(device.slot).expect("the counters")
+        self.control.loaded().kernel.interface_stats(device.slot).expect("the counters")
     }
 
     fn now(&self) -> u64 {
-        self.writer.loaded.kernel.clock().expect("the clock").now_tick
+        self.control.loaded().kernel.clock().expect("the clock").now_tick
     }
 
     fn ticks(&self, time: Duration) -> u64 {
-        let hz = u128::from(self.writer.loaded.kernel.control().hz);
+        let hz = u128::from(self.control.loaded().kernel.control().hz);
         (time.as_millis() * hz / 1000) as u64
     }
 
     fn set_clock(&self, tick: u64) {
-        let kernel = &self.writer.loaded.kernel;
+        let kernel = &self.control.loaded().kernel;
         let ahead = tick.wrapping_sub(self.now());
         kernel.set_clock_offset(kernel.control().clock_offset.wrapping_add(ahead));
     }
@@ -325,6 +343,20 @@ struct Run {
 impl Run {
     fn note(&mut self, done: Result<(), String>) {
         self.found = self.found.take().or(done.err());
+    }
+}
+
+/// Makes the devices of the policies that [`generate`](super::generate) makes, on which nothing moves by itself.
+pub fn add_own_devices(namespace: &Netns) {
+    add_devices(namespace, &DEVICES.map(|(name, ..)| name));
+}
+
+fn add_devices(namespace: &Netns, names: &[&str]) {
+    // Nothing but what is put to the programs is to be counted.
+    namespace.sysctl("ipv6/conf/default/disable_ipv6", "1");
+    for name in names {
+        namespace.ip(&format!("link add {name} type veth peer name {name}x"));
+        namespace.ip(&format!("link set {name} up\nlink set {name}x up"));
     }
 }
 

@@ -1,0 +1,116 @@
+//! What a service manager sees: ready, stopping, a watchdog; a second daemon; signals.
+
+use std::{fs, time::Duration};
+
+use nix::sys::signal::Signal;
+use sg_tests::daemon::{Daemon, config, write_config};
+
+use super::{Scene, live, policy};
+
+/// H15, E12: ready means in force; a signal to end leaves it in force, and what was connected goes on.
+#[test]
+fn ready_means_in_force_and_stopping_leaves_it_so() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let scene = Scene::new("80");
+        let mut daemon = Daemon::start(&scene.agent);
+        scene.expect("web", [true, false]);
+        let mut held = live::connect(&scene, scene.at("web", 80));
+        assert!(held.echoes(sg_tests::traffic::PATIENT));
+        daemon.signal(signal);
+        let status = daemon.end();
+        assert!(status.success(), "{status}: {}", daemon.log());
+        assert!(daemon.told().iter().any(|line| line == "STOPPING=1"));
+        assert!(!daemon.socket().exists());
+        assert!(held.echoes(sg_tests::traffic::PATIENT));
+        scene.expect("web", [true, false]);
+    }
+}
+
+/// H06: where nothing was ever in force a file that cannot be used is told, and nothing is made.
+#[test]
+fn without_any_policy_there_is_no_daemon() {
+    let scene = Scene::new("80");
+    for (text, fault) in
+        [(None, "no such file"), (Some(""), "E-"), (Some("version: 1\nbad: 1\n"), "policy.yaml:2:1")]
+    {
+        match text {
+            Some(text) => write_config(&scene.agent, text),
+            None => fs::remove_file(config(&scene.agent)).expect("the policy file"),
+        }
+        let mut daemon = Daemon::spawn(&scene.agent, &[]);
+        assert_eq!(daemon.end().code(), Some(1));
+        assert!(daemon.log().contains(fault), "{}", daemon.log());
+        assert!(!daemon.told().iter().any(|line| line == "READY=1") && !daemon.socket().exists());
+        assert!(!sg_tests::progrun::pins(&scene.net.host).exists());
+    }
+}
+
+/// H09: the second daemon refuses at once and names the first.
+#[test]
+fn a_second_daemon_refuses() {
+    let scene = Scene::new("80");
+    let first = Daemon::start(&scene.agent);
+    let mut second = Daemon::spawn(&scene.agent, &[]);
+    assert_eq!(second.end().code(), Some(4));
+    let words = format!("process {} is the daemon here already", first.pid());
+    assert!(second.log().contains(&words), "{}", second.log());
+    // With files of its own it would still write to the same tables.
+    let socket = scene.agent.directory().join("other.sock");
+    let mut third = Daemon::spawn(&scene.agent, &["--socket", &socket.to_string_lossy()]);
+    assert_eq!(third.end().code(), Some(4));
+    let words = format!("process {} is changing the policy", first.pid());
+    assert!(third.log().contains(&words), "{}", third.log());
+    assert_eq!(first.ask(r#"{"status": {"json": true}}"#)["result"]["generation"], 1);
+}
+
+/// The watchdog is fed while the daemon works, and only then; packets are judged all the same.
+#[test]
+fn the_watchdog_is_fed_by_work() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    daemon.told();
+    daemon.until("WATCHDOG=1");
+    scene.expect("web", [true, false]);
+    daemon.signal(Signal::SIGSTOP);
+    std::thread::sleep(Duration::from_millis(200));
+    daemon.told();
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(daemon.told(), [""; 0]);
+    scene.expect("web", [true, false]);
+    daemon.signal(Signal::SIGCONT);
+    daemon.until("WATCHDOG=1");
+}
+
+/// A manager that hears nothing holds nobody up: commands, reloads, the end.
+#[test]
+fn a_manager_that_does_not_listen_is_not_waited_for() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    daemon.deafen();
+    // Longer than the watchdog's turn.
+    std::thread::sleep(Duration::from_secs(1));
+    daemon.signal(Signal::SIGHUP);
+    let reloads = |daemon: &Daemon<'_>| {
+        daemon.ask(r#"{"status": {"json": true}}"#)["result"]["reload"]["reloads"].as_u64()
+    };
+    daemon.wait("the reload", |daemon| reloads(daemon).filter(|reloads| *reloads >= 2));
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end().success());
+    scene.expect("web", [true, false]);
+}
+
+/// E12: what a signal to end meets is finished first.
+#[test]
+fn a_change_under_way_is_finished() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    write_config(&scene.agent, &policy("81"));
+    daemon.signal(Signal::SIGHUP);
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end().success());
+    let status = scene.agent.status();
+    match status.generation {
+        1 => scene.expect("web", [true, false]),
+        _ => scene.expect("web", [false, true]),
+    }
+}
