@@ -1,5 +1,7 @@
 //! What is known before the first byte is read: interface, direction, settings, clock.
 
+use core::hint::assert_unchecked;
+
 use aya_ebpf::{
     btf_maps::{Array, HashMap},
     helpers::generated::bpf_jiffies64,
@@ -135,8 +137,17 @@ pub fn is_unfiltered(ifindex: u32) -> bool {
         return false;
     }
     let half = Control::half(word(control));
-    let Some(iface) = DIRECTORY.get(half * control.interfaces + slot) else { return false };
+    let Some(iface) = directory(half * control.interfaces + slot) else { return false };
     iface.flags & flag::UNFILTERED != 0 && iface.ifindex == ifindex
+}
+
+/// The directory entry at `index`.
+#[inline(always)]
+fn directory(index: u32) -> Option<&'static Interface> {
+    let iface = DIRECTORY.get(index)?;
+    // SAFETY: elements of arrays are aligned to 8. LLVM does not know, and reads addresses byte by byte.
+    unsafe { assert_unchecked(core::ptr::from_ref(iface).is_aligned()) };
+    Some(iface)
 }
 
 impl Scene {
@@ -150,7 +161,7 @@ impl Scene {
         if slot == 0 || slot >= control.interfaces {
             return Err((0, Reason::NoPolicy));
         }
-        let iface = DIRECTORY.get(half * control.interfaces + slot).ok_or((0, Reason::Internal))?;
+        let iface = directory(half * control.interfaces + slot).ok_or((0, Reason::Internal))?;
         if iface.flags & flag::BOUND == 0 || iface.ifindex != ifindex {
             return Err((slot, Reason::NoPolicy));
         }
@@ -195,7 +206,7 @@ impl Scene {
         Some(Self {
             control,
             settings: SETTINGS.get(place.half)?,
-            iface: DIRECTORY.get(place.half * control.interfaces + place.slot)?,
+            iface: directory(place.half * control.interfaces + place.slot)?,
             half: place.half,
             slot: place.slot,
             direction: place.direction as usize & 1,
