@@ -22,27 +22,40 @@
 //! **Noise.** Contenders take turns; every number is the median of the rounds, with the minimum and the quartiles beside
 //! it.
 
-use anyhow::{Result, bail};
 use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
 
 use crate::netns::Netns;
 
 mod apply;
+mod bulk;
+mod classbench;
 mod endtoend;
+mod entry;
 mod established;
 mod firewalls;
+mod floods;
 mod flows;
+mod generate;
 mod generator;
+mod hooks;
 mod machine;
 mod memory;
 mod object;
+mod plan;
+mod plots;
 mod policy;
 mod report;
 mod rig;
 mod rules;
 mod sample;
+mod sets;
+mod sweep;
+mod tables;
 
-pub use report::{Entry, Spread};
+pub use entry::{Entry, Spread};
+pub use plan::Plan;
 
 /// The bench's command line.
 #[derive(clap::Parser, Debug)]
@@ -57,77 +70,105 @@ pub struct Options {
     /// Only measurements whose name contains this
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// Rounds of every measurement, instead of as many as make the medians steady
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
+    /// List the names of the measurements
+    #[arg(long)]
+    list: bool,
+    /// Draw the measurements as SVG into this directory
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
+    /// Measure a ClassBench rule set, and judge packets by brute force
+    #[arg(long, value_name = "FILE", conflicts_with = "generate")]
+    classbench: Option<PathBuf>,
+    /// Write a generated rule set: acl, fw or ipc, and how many rules
+    #[arg(long, value_name = "KIND:N", requires = "out")]
+    generate: Option<generate::Wanted>,
+    /// Where a generated rule set goes
+    #[arg(long, value_name = "FILE", requires = "generate")]
+    out: Option<PathBuf>,
 }
 
-/// How thoroughly to measure, and what.
-#[derive(Debug)]
-pub struct Plan {
-    /// Rounds.
-    pub rounds: usize,
-    /// Packets per sample.
-    pub packets: u32,
-    /// Numbers of rules that are held against ten.
-    pub rules: Vec<usize>,
-    quick: bool,
-    only: Option<String>,
+/// Measurements that share what they run on.
+struct Suite {
+    /// What they are called.
+    names: fn(&Plan) -> Vec<String>,
+    /// Takes those that are wanted.
+    measure: fn(&Plan) -> Result<Vec<Entry>>,
 }
 
-impl Plan {
-    fn of(options: &Options) -> Self {
-        let (rounds, packets, rules) =
-            if options.quick { (9, 100_000, vec![5_000]) } else { (21, 300_000, vec![5_000, 100_000]) };
-        Self { rounds, packets, rules, quick: options.quick, only: options.only.clone() }
-    }
-
-    /// Whether there is more time than a minute.
-    pub const fn thorough(&self) -> bool {
-        !self.quick
-    }
-
-    /// Whether a measurement of this name is asked for.
-    pub fn wants(&self, name: &str) -> bool {
-        self.only.as_deref().is_none_or(|part| name.contains(part))
-    }
-}
+const SUITES: [Suite; 12] = [
+    Suite { names: |_| vec![FLOOR.to_owned()], measure: floor },
+    Suite { names: established::names, measure: established::measure },
+    Suite { names: rules::names, measure: rules::measure },
+    Suite { names: tables::names, measure: tables::measure },
+    Suite { names: sets::names, measure: sets::measure },
+    Suite { names: memory::names, measure: memory::measure },
+    Suite { names: endtoend::names, measure: endtoend::measure },
+    Suite { names: hooks::names, measure: hooks::measure },
+    Suite { names: bulk::names, measure: bulk::measure },
+    Suite { names: apply::names, measure: apply::measure },
+    Suite { names: sweep::names, measure: sweep::measure },
+    Suite { names: floods::names, measure: floods::measure },
+];
 
 /// Measures, and says what came of it.
 ///
 /// # Errors
 /// If something that is needed is missing: root, the agent, the bench's BPF object.
 pub fn run(options: &Options) -> Result<()> {
+    let plan = Plan::new(options.quick, options.only.clone(), options.rounds.map(usize::from));
+    if let (Some(wanted), Some(file)) = (&options.generate, &options.out) {
+        return std::fs::write(file, wanted.text()).with_context(|| format!("writing {}", file.display()));
+    }
+    let names: Vec<String> = SUITES.iter().flat_map(|suite| (suite.names)(&plan)).collect();
+    if options.list {
+        names.iter().for_each(|name| println!("{name}"));
+        return Ok(());
+    }
     if !nix::unistd::geteuid().is_root() {
         bail!("loading BPF programs and making network namespaces needs root");
     }
     let machine = machine::Machine::here();
     machine::settle()?;
-    let plan = Plan::of(options);
-    let mut entries = Vec::new();
-    for measure in
-        [floor, established::measure, rules::measure, memory::measure, endtoend::measure, apply::measure]
-    {
-        entries.extend(measure(&plan)?);
-    }
+    let entries = match &options.classbench {
+        Some(file) => sets::of_file(&plan, file)?,
+        None => {
+            plan.expect(names.iter().filter(|name| plan.wants(name)).count());
+            let measured: Result<Vec<Vec<Entry>>> =
+                SUITES.iter().map(|suite| (suite.measure)(&plan)).collect();
+            measured?.concat()
+        }
+    };
     if entries.is_empty() {
-        bail!("no measurement has such a name");
+        bail!("no measurement has such a name; `--list` shows them");
+    }
+    if let Some(directory) = &options.plots {
+        plots::write(&entries, directory)?;
     }
     report::publish(&machine, &entries, options.json.as_ref())
 }
 
+const FLOOR: &str = "floor: trivial program";
+
 /// The trivial program.
 fn floor(plan: &Plan) -> Result<Vec<Entry>> {
-    if !plan.wants("floor") {
+    if !plan.wants(FLOOR) {
         return Ok(Vec::new());
     }
+    plan.begin(FLOOR);
     let host = Netns::new();
     let object = object::Object::load(&host)?;
     let shot = object::Shot {
         program: object::Program::Floor,
         family: object::Family::V4,
         draw: None,
+        traced: false,
         frame: vec![0; 64],
         ifindex: 0,
         times: plan.packets,
     };
     let mut series = sample::rounds(plan.rounds, &[()], |()| object.time(&shot))?;
-    Ok(vec![Entry::alone("floor: trivial program", Spread::of(&series.remove(0)))])
+    Ok(vec![Entry::alone(FLOOR, "ns", Spread::of(&series.remove(0))).about(0, object::MODE, 0)])
 }

@@ -5,6 +5,7 @@
 
 use std::{
     fs::{self, File},
+    io::ErrorKind,
     os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
     process::{self, Command, Output},
@@ -13,6 +14,8 @@ use std::{
 };
 
 use nix::sched::{CloneFlags, setns, unshare};
+
+use crate::progrun;
 
 /// A network namespace. A clone is the same one.
 #[derive(Clone, Debug)]
@@ -32,8 +35,19 @@ impl Netns {
             File::open("/proc/thread-self/ns/net").expect("the namespace just made")
         });
         let namespace = Self { handle: Arc::new(handle) };
+        namespace.forget_namesake();
         namespace.ip("link set lo up");
         namespace
+    }
+
+    /// Removes what a process that was killed has left pinned for a namespace that had the same number before.
+    #[track_caller]
+    fn forget_namesake(&self) {
+        let pins = progrun::pins(self);
+        match pins.parent().map(fs::remove_dir_all) {
+            Some(Err(error)) if error.kind() != ErrorKind::NotFound => panic!("{}: {error}", pins.display()),
+            _ => {}
+        }
     }
 
     /// The namespace that process `pid` is in.

@@ -16,12 +16,13 @@ pub struct Cable {
     port: String,
     addresses: Vec<IpNet>,
     silent: bool,
+    queues: u8,
 }
 
 impl Cable {
     /// A machine called `name` behind the host's device `port`.
     pub fn new(name: &str, port: &str) -> Self {
-        Self { name: name.to_owned(), port: port.to_owned(), addresses: Vec::new(), silent: false }
+        Self { name: name.to_owned(), port: port.to_owned(), addresses: Vec::new(), silent: false, queues: 1 }
     }
 
     /// Gives the machine an address. A prefix shorter than the address makes a network with the host as gateway. A
@@ -30,6 +31,13 @@ impl Cable {
     #[track_caller]
     pub fn address(mut self, address: &str) -> Self {
         self.addresses.push(address.parse().unwrap_or_else(|error| panic!("{address}: {error}")));
+        self
+    }
+
+    /// Each end has so many queues each way, as the cards of servers do.
+    #[must_use]
+    pub fn queues(mut self, queues: u8) -> Self {
+        self.queues = queues;
         self
     }
 
@@ -141,8 +149,9 @@ fn connect(host: &Netns, cable: &Cable, number: u8) -> Machine {
     };
     let Machine { port, mac, gateway_mac, .. } = &machine;
     let there = machine.ns.path();
+    let queues = format!("numtxqueues {0} numrxqueues {0}", cable.queues);
     host.ip(&format!(
-        "link add {port} address {gateway_mac} type veth peer name eth0 address {mac} netns {}
+        "link add {port} address {gateway_mac} {queues} type veth peer name eth0 address {mac} {queues} netns {}
          link set {port} up",
         there.display()
     ));

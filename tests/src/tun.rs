@@ -42,7 +42,8 @@ pub mod gso {
 }
 
 const HEADER: usize = 10;
-const LARGEST: usize = 1 << 17;
+/// Room for any frame with what travels in front of it.
+pub const LARGEST: usize = 1 << 17;
 
 impl Offload {
     fn bytes(self) -> [u8; HEADER] {
@@ -68,6 +69,45 @@ impl Tun {
     #[track_caller]
     pub fn create(ns: &Netns, device: &str) -> Self {
         Self { file: ns.enter(|| open(device)).unwrap_or_else(|error| panic!("tap {device}: {error}")) }
+    }
+
+    /// Allows the host to hand over super-packets and checksums that are still to be computed, as a virtual NIC with
+    /// these offloads does.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    #[track_caller]
+    pub fn offload(&self) {
+        const TUNSETOFFLOAD: libc::c_ulong = 0x4004_54d0;
+        /// `TUN_F_CSUM`, `TUN_F_TSO4`, `TUN_F_TSO6` (include/uapi/linux/if_tun.h).
+        const OFFLOADS: libc::c_ulong = 1 | 2 | 4;
+        // SAFETY: the argument is a number.
+        let answer = unsafe { libc::ioctl(self.file.as_raw_fd(), TUNSETOFFLOAD as _, OFFLOADS) };
+        assert!(answer == 0, "offloads of a tap: {}", io::Error::last_os_error());
+    }
+
+    /// Carries what this end receives to another tap, offloads included, until nothing has come for `patience`; tells
+    /// whether anything has.
+    ///
+    /// # Errors
+    /// The kernel's, but for frames that the other tap does not take: a cable would lose those as well.
+    pub fn carry(&self, to: &Self, patience: Duration, buffer: &mut [u8]) -> io::Result<bool> {
+        let mut has_carried = false;
+        loop {
+            match (&self.file).read(buffer) {
+                Ok(length) => {
+                    has_carried = true;
+                    drop((&to.file).write(&buffer[..length]));
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock) => {
+                    let limit = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+                    if poll(&mut [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)], limit)? == 0 {
+                        return Ok(has_carried);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The guest transmits a frame.

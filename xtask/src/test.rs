@@ -66,7 +66,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let mut given = Vec::new();
     let mut skipped = None;
     if !options.pure {
-        build::bpf(&setup::run(&setup::Options::default())?, &[build::PRODUCT])?;
+        build::bpf(&setup::run(&setup::Options::default())?, &[build::PRODUCT, build::BENCH])?;
         given.push(("SG_AGENT", build::agent(options.release)?.into_os_string()));
         skipped = prometheus::provide().err();
         given.extend(skipped.as_ref().map(|_| (prometheus::WITHOUT, "1".into())));

@@ -13,7 +13,6 @@
 //! | [`socket`], [`session`] | clients, within bounds |
 //! | [`stream`] | a client that is told what happens |
 //! | [`memory`] | what outlives a reboot |
-//! | [`devices`] | says when the devices of the host change |
 //! | [`sweep`] | frees expired connections |
 //! | [`protocol`] | what a line on the socket says |
 //! | [`dispatch`] | who does what a client asks |

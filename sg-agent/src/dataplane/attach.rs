@@ -82,12 +82,14 @@ impl<'a> Wish<'a> {
     /// A frame may come with its VLAN tag beside it (`vlan_tci` of the socket buffer), where XDP does not see it: from
     /// the other end of a veth, or anywhere once the network stack runs the program. A guest's frames must not be judged
     /// without their tags.
+    ///
+    /// TCX leaves super-packets whole; XDP makes the other end of a veth cut them, and a tap copy them
+    /// (docs/adr/0010-rx-hook-auto.md). On other devices of the host XDP in the driver drops floods first.
     fn candidates(&self) -> &'static [Receive] {
         use Receive::{Tcx, XdpGeneric, XdpNative};
         match self.hook {
-            RxHook::Auto if self.role == Role::Guest && self.device.is_veth => &[Tcx, XdpNative, XdpGeneric],
-            RxHook::Auto if self.role == Role::Guest => &[XdpNative, Tcx, XdpGeneric],
-            RxHook::Auto => &[XdpNative, XdpGeneric, Tcx],
+            RxHook::Auto if self.role == Role::Guest || self.device.is_veth => &[Tcx, XdpNative, XdpGeneric],
+            RxHook::Auto => &[XdpNative, Tcx, XdpGeneric],
             RxHook::XdpNative => &[XdpNative],
             RxHook::XdpGeneric => &[XdpGeneric],
             RxHook::Tcx => &[Tcx],
@@ -170,17 +172,28 @@ impl<'a> Wish<'a> {
         )))
     }
 
-    fn reason(&self, hook: Receive, refused: &[String]) -> String {
+    /// Why `hook` is the one, after these refused.
+    pub fn reason(&self, hook: Receive, refused: &[String]) -> String {
         let chosen = match (self.hook, refused) {
-            (RxHook::Auto, []) if hook == Receive::Tcx => {
-                "a guest on a veth: XDP would not see a VLAN tag beside the frame, and would end segmentation offload"
-                    .to_owned()
-            }
+            (RxHook::Auto, []) if hook == Receive::Tcx => self.reason_for_tcx().to_owned(),
             (RxHook::Auto, []) => format!("{} is the first choice", hook.name()),
             (RxHook::Auto, refused) => format!("refused: {}", refused.join("; ")),
             _ => "as the policy says".to_owned(),
         };
         if self.misses_tags(hook) { format!("{chosen}; {BLIND}") } else { chosen }
+    }
+
+    /// Why `auto` takes TCX first.
+    fn reason_for_tcx(&self) -> &'static str {
+        match (self.role, self.device.is_veth) {
+            (Role::Guest, true) => {
+                "a guest on a veth: XDP would not see a VLAN tag beside the frame, and would end segmentation offload"
+            }
+            (Role::Guest, false) => {
+                "a guest: XDP would slow its bulk transfers down, by copying super-packets"
+            }
+            (_, _) => "a veth: XDP would end segmentation offload",
+        }
     }
 
     fn warn(&self, hook: Receive) {
@@ -307,14 +320,16 @@ mod tests {
         let (veth, tap) = (device(true), device(false));
         let wish = |device, role, hook| Wish { device, role, hook };
         let first = |device, role| wish(device, role, RxHook::Auto).candidates()[0];
-        assert_eq!(first(&veth, Role::Guest), Receive::Tcx);
-        assert_eq!(
-            (first(&veth, Role::Host), first(&tap, Role::Guest)),
-            (Receive::XdpNative, Receive::XdpNative)
-        );
+        for (device, role) in [(&veth, Role::Guest), (&tap, Role::Guest), (&veth, Role::Host)] {
+            assert_eq!(first(device, role), Receive::Tcx);
+            assert!(wish(device, role, RxHook::Auto).reason(Receive::Tcx, &[]).contains("XDP would"));
+        }
+        // Other than a veth: the host's own card.
+        let card = wish(&tap, Role::Host, RxHook::Auto);
+        assert_eq!(card.candidates(), [Receive::XdpNative, Receive::Tcx, Receive::XdpGeneric]);
+        assert_eq!(card.reason(Receive::XdpNative, &[]), "xdp-native is the first choice");
         let reason =
             |device, hook, got, refused: &[String]| wish(device, Role::Guest, hook).reason(got, refused);
-        assert_eq!(reason(&tap, RxHook::Auto, Receive::XdpNative, &[]), "xdp-native is the first choice");
         assert_eq!(reason(&veth, RxHook::Tcx, Receive::Tcx, &[]), "as the policy says");
         assert!(reason(&veth, RxHook::Auto, Receive::Tcx, &[]).contains("VLAN tag"));
         let refused = ["xdp-native: not supported".to_owned()];
@@ -330,9 +345,9 @@ mod tests {
         let wish = |device, hook| Wish { device, role: Role::Guest, hook };
         let chosen = |hook| Some((hook, Role::Guest));
         let (auto, native) = (RxHook::Auto, RxHook::XdpNative);
-        assert!(wish(&tap, auto).suits(Receive::XdpNative, chosen(native)));
-        assert!(wish(&tap, auto).suits(Receive::Tcx, chosen(auto)));
-        assert!(!wish(&tap, auto).suits(Receive::Tcx, chosen(RxHook::Tcx)));
+        assert!(!wish(&tap, auto).suits(Receive::XdpNative, chosen(native)));
+        assert!(wish(&tap, auto).suits(Receive::XdpNative, chosen(auto)));
+        assert!(wish(&tap, auto).suits(Receive::Tcx, chosen(RxHook::Tcx)));
         assert!(!wish(&tap, native).suits(Receive::XdpGeneric, None));
         // Chosen while it was the host's.
         assert!(!wish(&veth, auto).suits(Receive::XdpNative, Some((auto, Role::Host))));

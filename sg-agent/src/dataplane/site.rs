@@ -140,7 +140,12 @@ impl Book {
         let wish = Wish::of(spec, device);
         let has = receive(&self.links, slot, device);
         let chosen_for = self.hooks.get(&slot).and_then(|hook| Some((hook.wanted, hook.role?)));
-        if has.is_some_and(|has| wish.suits(has, chosen_for)) {
+        if let Some(has) = has.filter(|has| wish.suits(*has, chosen_for)) {
+            if chosen_for != Some((wish.hook, wish.role)) {
+                let hook = self.hooks.entry(slot).or_default();
+                (hook.wanted, hook.role) = (wish.hook, Some(wish.role));
+                hook.rx_reason = wish.reason(has, &[]);
+            }
             return Ok(());
         }
         let cover = links::pin(&self.directory, slot, Side::Cover);

@@ -49,6 +49,23 @@ pub struct Template {
     pub device: u32,
 }
 
+/// What rules look at in a packet of a given trace.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Traced {
+    /// IPv4 source.
+    pub source: u32,
+    /// Destination port.
+    pub port: u16,
+    /// 6 or 17.
+    pub protocol: u8,
+    /// Unused.
+    pub reserved: u8,
+}
+
+/// Packets that a trace may have.
+pub const TRACE: u32 = 16_384;
+
 /// Length of a generated frame in words of eight bytes.
 pub const FRAME_WORDS: usize = 8;
 

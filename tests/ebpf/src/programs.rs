@@ -7,7 +7,7 @@ use aya_ebpf::{
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
-use sg_bench_ebpf::draw::{Draw, FRAME_WORDS, Template, Tuple};
+use sg_bench_ebpf::draw::{Draw, FRAME_WORDS, TRACE as LENGTH, Template, Traced, Tuple};
 
 /// What the next packets look like.
 #[btf_map]
@@ -15,6 +15,9 @@ static DRAW: Array<Draw, 1> = Array::new();
 /// What generated packets have in common.
 #[btf_map]
 static TEMPLATE: Array<Template, 1> = Array::new();
+/// Packets that are chosen from, if they are not computed.
+#[btf_map]
+static TRACE: Array<Traced, { LENGTH as usize }> = Array::new();
 /// The program that gets them.
 #[btf_map]
 static NEXT: ProgramArray<1> = ProgramArray::new();
@@ -52,6 +55,17 @@ pub fn draw_v6(ctx: XdpContext) -> u32 {
     let written = write(&ctx, 22, tuple.source.to_be())
         && write(&ctx, 30, tuple.source_low.to_be())
         && write(&ctx, 54, tuple.transport_word(sequence));
+    if written { hand_on(&ctx) } else { xdp_action::XDP_ABORTED }
+}
+
+/// Draws an IPv4 packet of the trace: the tuple's source is its number.
+#[xdp(frags)]
+pub fn draw_trace(ctx: XdpContext) -> u32 {
+    let Some((number, sequence)) = draw(true) else { return xdp_action::XDP_ABORTED };
+    let Some(traced) = TRACE.get(number.source as u32) else { return xdp_action::XDP_ABORTED };
+    let tuple = Tuple { source: u64::from(traced.source), port: traced.port, ..number };
+    let written =
+        write(&ctx, 22, tuple.v4_word(traced.protocol, 0)) && write(&ctx, 34, tuple.transport_word(sequence));
     if written { hand_on(&ctx) } else { xdp_action::XDP_ABORTED }
 }
 

@@ -6,10 +6,12 @@
 use anyhow::Result;
 
 use super::{
-    Plan, flows,
-    object::{Family, Program},
+    Plan,
+    entry::{Entry, Target, Timed},
+    flows,
+    object::{Family, MODE, Program},
+    plan::thousands,
     policy,
-    report::{Entry, Target, Timed},
     rig::Rig,
     sample::rounds,
 };
@@ -20,19 +22,27 @@ const RULES: usize = 5_000;
 const TARGET: Target = Target::AtMost(1.25);
 
 /// Every family and number of flows.
+fn cases() -> Vec<(Family, u32)> {
+    Family::ALL.into_iter().flat_map(|family| FLOWS.map(|flows| (family, flows))).collect()
+}
+
+/// What they are called.
+pub fn names(_: &Plan) -> Vec<String> {
+    cases().into_iter().map(|(family, flows)| name(family, flows)).collect()
+}
+
+/// Times those that are wanted.
 pub fn measure(plan: &Plan) -> Result<Vec<Entry>> {
-    let wanted: Vec<(Family, u32, String)> = Family::ALL
-        .into_iter()
-        .flat_map(|family| FLOWS.map(|flows| (family, flows, name(family, flows))))
-        .filter(|(_, _, name)| plan.wants(name))
-        .collect();
+    let wanted = plan.wanted(cases(), |(family, flows)| name(*family, *flows));
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
     let rig = Rig::new(RULES)?;
     let mut open = [0; 2];
     let mut entries = Vec::new();
-    for (family, flows, name) in wanted {
+    for (family, flows) in wanted {
+        let name = name(family, flows);
+        plan.begin(&name);
         flows::open(&rig, family, open[family as usize], flows)?;
         open[family as usize] = flows;
         entries.extend(one(plan, &rig, family, flows, &name)?);
@@ -41,7 +51,7 @@ pub fn measure(plan: &Plan) -> Result<Vec<Entry>> {
 }
 
 fn name(family: Family, flows: u32) -> String {
-    let flows = if flows == 1 { "1 flow".to_owned() } else { format!("{} flows", thousands(flows)) };
+    let flows = if flows == 1 { "1 flow".to_owned() } else { format!("{} flows", thousands(flows as usize)) };
     format!("established, {flows}, {}", family.name())
 }
 
@@ -54,15 +64,9 @@ fn one(plan: &Plan, rig: &Rig, family: Family, flows: u32, name: &str) -> Result
     });
     let samples = rounds(plan.rounds, &shots, |shot| rig.object.time(shot))?;
     let timed = |at: usize| Timed { samples: &samples[at], floor: &samples[0] };
-    let against =
-        |reference, at| Entry::against(name.to_owned(), timed(1), (reference, timed(at)), Some(TARGET));
+    let against = |reference, at| {
+        let entry = Entry::against(name, timed(1), (reference, timed(at)), Some(TARGET));
+        entry.about(1, MODE, RULES).note("sg also guards, moves on and counts")
+    };
     Ok([against("parse + look-up, same table", 2), against("parse + look-up, kernel hash", 3)])
-}
-
-/// A number with separators.
-pub fn thousands(number: u32) -> String {
-    match number / 1000 {
-        0 => number.to_string(),
-        thousand => format!("{thousand},{:03}", number % 1000),
-    }
 }

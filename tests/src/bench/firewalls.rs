@@ -28,8 +28,8 @@ pub enum Firewall {
     None,
     /// A trivial program that drops everything.
     Trivial,
-    /// sg, XDP.
-    Sg,
+    /// sg, by this `rx_hook`.
+    Sg(&'static str),
     /// nftables: established connections first, then one look-up in a set of prefixes and ports.
     NftSet,
     /// nftables: established connections first, then one rule after the other.
@@ -47,10 +47,10 @@ pub struct Path {
 }
 
 impl Path {
-    /// Builds it. The guest is deaf: what it gets is counted and dropped.
-    pub fn build(firewall: Firewall, policy: &Policy, generator: &mut Generator) -> Result<Self> {
+    /// Builds it. The guest is deaf: what it gets is counted and dropped. The uplink has so many queues.
+    pub fn build(firewall: Firewall, policy: &Policy, generator: &mut Generator, queues: u8) -> Result<Self> {
         let net = Topology::new(&[
-            Cable::new("client", UPLINK).address("10.99.1.2/24"),
+            Cable::new("client", UPLINK).address("10.99.1.2/24").queues(queues),
             Cable::new("guest", DOWNLINK).address("192.0.2.2/24").silent(),
         ]);
         net.host.ip("route add 10.0.0.0/8 via 10.99.1.2");
@@ -62,13 +62,19 @@ impl Path {
             Firewall::Trivial => generator.swallow(&path.net.host, UPLINK)?,
             Firewall::NftSet => nft::load(&path.net.host, &set(policy))?,
             Firewall::NftLinear => nft::load(&path.net.host, &linear(policy))?,
-            Firewall::Sg => {
+            Firewall::Sg(rx_hook) => {
                 let agent = Agent::new(&path.net.host);
-                agent.apply(&policy.text(UPLINK));
+                agent.apply(&policy.text_by(UPLINK, rx_hook));
                 path.agent = Some(agent);
             }
         }
         Ok(path)
+    }
+
+    /// The receive hook that sg is on.
+    pub fn hook(&self) -> Option<String> {
+        let status = self.agent.as_ref()?.status();
+        status.interfaces.into_iter().map(|one| one.rx_hook).next()
     }
 
     /// Packets that the uplink has received, and that the downlink has transmitted.
@@ -133,7 +139,7 @@ fn linear(policy: &Policy) -> String {
 
 /// Makes a veth device receive by NAPI without an XDP program, as it does with one: it cannot receive generated frames
 /// otherwise. (GRO has no effect on single small UDP packets but its cost, which all then have.)
-fn receive_in_batches(ns: &Netns, device: &str) -> Result<()> {
+pub fn receive_in_batches(ns: &Netns, device: &str) -> Result<()> {
     /// `struct ethtool_value`.
     #[repr(C)]
     struct Value {

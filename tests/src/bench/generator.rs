@@ -92,13 +92,14 @@ impl Generator {
 }
 
 /// CPU time of the kernel thread that softirqs are left to when there are many.
-fn softirqs(ksoftirqd: &Path) -> Result<i64> {
+pub fn softirqs(ksoftirqd: &Path) -> Result<i64> {
     let text = fs::read_to_string(ksoftirqd).context("the time of ksoftirqd")?;
     text.split(' ').next().and_then(|first| first.parse().ok()).context("the time of ksoftirqd")
 }
 
 /// Maps of the object that the generator does not use; they need not be large.
-const UNUSED: [&str; 14] = [
+const UNUSED: [&str; 15] = [
+    "TRACE",
     "FLOWS4",
     "FLOWS6",
     "CT4",
@@ -130,7 +131,7 @@ fn template(machine: &Machine, to: IpAddr) -> Result<Template> {
 }
 
 /// Where the kernel says how long the `ksoftirqd` of a CPU has run.
-fn ksoftirqd(cpu: usize) -> Result<PathBuf> {
+pub fn ksoftirqd(cpu: usize) -> Result<PathBuf> {
     let name = format!("ksoftirqd/{cpu}");
     let processes = fs::read_dir("/proc").context("/proc")?.flatten().map(|entry| entry.path());
     let mut named = processes

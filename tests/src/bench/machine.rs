@@ -48,3 +48,10 @@ pub fn settle() -> Result<()> {
     one.set(cpu()?).context("naming a CPU")?;
     sched_setaffinity(Pid::from_raw(0), &one).context("staying on one CPU")
 }
+
+/// Lets this thread run on every CPU that the kernel allows.
+pub fn anywhere() -> Result<()> {
+    let mut all = CpuSet::new();
+    (0..CpuSet::count()).try_for_each(|cpu| all.set(cpu)).context("naming the CPUs")?;
+    sched_setaffinity(Pid::from_raw(0), &all).context("leaving the CPU")
+}

@@ -14,7 +14,7 @@ use aya::{
 };
 use aya_obj::programs::XdpAttachType;
 use nix::time::{ClockId, clock_gettime};
-use sg_bench_ebpf::draw::Draw;
+use sg_bench_ebpf::draw::{Draw, Traced};
 use sg_common::conntrack::{Key4, Key6};
 use zerocopy::IntoBytes as _;
 
@@ -45,6 +45,9 @@ impl Family {
     }
 }
 
+/// How packets meet the programs.
+pub const MODE: &str = "XDP, BPF_PROG_TEST_RUN";
+
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -69,6 +72,8 @@ pub struct Shot {
     pub family: Family,
     /// How packets are drawn; `None`: all are the same.
     pub draw: Option<Draw>,
+    /// Whether what is drawn is the number of a packet of the trace.
+    pub traced: bool,
     /// The frame, or what stays of it.
     pub frame: Vec<u8>,
     /// Where it comes in.
@@ -85,6 +90,7 @@ pub struct Object {
     sg: Option<Xdp>,
     draws: RefCell<Array<MapData, Bytes<{ size_of::<Draw>() }>>>,
     next: RefCell<ProgramArray<MapData>>,
+    trace: RefCell<Array<MapData, Bytes<{ size_of::<Traced>() }>>>,
     flows4: RefCell<HashMap<MapData, Bytes<16>, Value>>,
     flows6: RefCell<HashMap<MapData, Bytes<40>, Value>>,
     seed: Cell<u64>,
@@ -124,11 +130,21 @@ impl Object {
             sg: sg.context("the program that the agent has loaded")?,
             draws: RefCell::new(map(&mut programs, "DRAW")?.try_into()?),
             next: RefCell::new(map(&mut programs, "NEXT")?.try_into()?),
+            trace: RefCell::new(map(&mut programs, "TRACE")?.try_into()?),
             flows4: RefCell::new(map(&mut programs, "FLOWS4")?.try_into()?),
             flows6: RefCell::new(map(&mut programs, "FLOWS6")?.try_into()?),
             seed: Cell::new(1),
             programs,
         })
+    }
+
+    /// Sets the trace that packets are chosen from.
+    pub fn set_trace(&self, trace: &[Traced]) -> Result<()> {
+        let mut map = self.trace.borrow_mut();
+        for (at, traced) in (0..).zip(trace) {
+            map.set(at, Bytes(traced.as_bytes().try_into()?), 0)?;
+        }
+        Ok(())
     }
 
     /// Puts a flow into the kernel's hash map.
@@ -153,7 +169,7 @@ impl Object {
             None => target,
             Some(draw) => {
                 self.hand_on(draw, target.fd()?)?;
-                self.program(DRAW[shot.family as usize])?
+                self.program(if shot.traced { DRAW_TRACE } else { DRAW[shot.family as usize] })?
             }
         };
         let expected = if shot.program == Program::Drops { XDP_DROP } else { XDP_PASS };
@@ -221,11 +237,12 @@ fn shared_maps(host: &Netns) -> Vec<(String, PathBuf)> {
 /// The programs, in the order of [`Family`] where there is one for each.
 const FLOOR: &str = "floor_pass";
 const DRAW: [&str; 2] = ["draw_v4", "draw_v6"];
+const DRAW_TRACE: &str = "draw_trace";
 const TABLE: [&str; 2] = ["reference_table_v4", "reference_table_v6"];
 const HASH: [&str; 2] = ["reference_hash_v4", "reference_hash_v6"];
 
 fn load_programs(object: &mut Ebpf) -> Result<()> {
-    for name in [FLOOR].iter().chain(&DRAW).chain(&TABLE).chain(&HASH) {
+    for name in [FLOOR, DRAW_TRACE].iter().chain(&DRAW).chain(&TABLE).chain(&HASH) {
         let program = object.program_mut(name).with_context(|| format!("no program {name}"))?;
         let program: &mut Xdp = program.try_into()?;
         program.load().with_context(|| format!("loading {name}"))?;

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     agent::Agent,
+    counters::Counters,
     netns::Netns,
     packets::{Ethernet, Ip, Mac, Transport},
 };
@@ -36,7 +37,20 @@ pub struct Rig {
 impl Rig {
     /// Puts `rules` rules in force.
     pub fn new(rules: usize) -> Result<Self> {
-        let policy = Policy { rules, kind: Kind::Tcp };
+        Self::of(Policy { rules, kind: Kind::Tcp })
+    }
+
+    /// Puts a policy in force.
+    pub fn of(policy: Policy) -> Result<Self> {
+        Self::build(policy, &policy.text(DEVICE))
+    }
+
+    /// Puts a policy in force, with these settings.
+    pub fn with(policy: Policy, settings: &str) -> Result<Self> {
+        Self::build(policy, &policy.text_with(DEVICE, "xdp-native", settings))
+    }
+
+    fn build(policy: Policy, text: &str) -> Result<Self> {
         let host = Netns::new();
         host.ip(&format!(
             "link add {DEVICE} address {HOST_MAC} type veth peer name peer
@@ -44,9 +58,14 @@ impl Rig {
              link set peer up"
         ));
         let agent = Agent::new(&host);
-        agent.apply(&policy.text(DEVICE));
+        agent.apply(text);
         let object = Object::load(&host)?;
         Ok(Self { policy, ifindex: host.ifindex(DEVICE), host, object, agent })
+    }
+
+    /// What the agent's programs count; its tables.
+    pub fn counters(&self) -> Counters {
+        self.agent.counters()
     }
 
     /// Forgets every connection.
@@ -65,7 +84,7 @@ impl Rig {
     pub fn shot(&self, program: Program, family: Family, draw: Option<Draw>, flags: u8, times: u32) -> Shot {
         let tuple = draw.unwrap_or_default().tuple(0, 0, family == Family::V4);
         let frame = frame(family, &tuple, flags, Way::In);
-        Shot { program, family, draw, frame, ifindex: self.ifindex, times }
+        Shot { program, family, draw, traced: false, frame, ifindex: self.ifindex, times }
     }
 }
 

@@ -5,11 +5,11 @@ use anyhow::{Result, ensure};
 
 use super::{
     Plan,
-    established::thousands,
+    entry::{Entry, Target, Timed},
     flows,
-    object::{Family, Program, Shot},
+    object::{Family, MODE, Program, Shot},
+    plan::thousands,
     policy,
-    report::{Entry, Target, Timed},
     rig::Rig,
     sample::rounds,
 };
@@ -39,23 +39,46 @@ enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 3] = [Self::Established, Self::Denied, Self::New];
+
+    /// Number of the target.
+    const fn row(self) -> u8 {
+        match self {
+            Self::Established => 0,
+            Self::Denied => 2,
+            Self::New => 3,
+        }
+    }
+
     fn name(self, rules: usize, family: Family) -> String {
         let what = match self {
             Self::Denied => "denied",
             Self::New => "new connection",
             Self::Established => "established, 1,000 flows",
         };
-        format!("{what}, {} rules, {}", thousands(rules as u32), family.name())
+        format!("{what}, {} rules, {}", thousands(rules), family.name())
     }
 }
 
-/// Every kind, family and number of rules.
+/// Every kind and family.
+fn cases() -> Vec<(Kind, Family)> {
+    Kind::ALL.into_iter().flat_map(|kind| Family::ALL.map(|family| (kind, family))).collect()
+}
+
+/// What they are called.
+pub fn names(plan: &Plan) -> Vec<String> {
+    cases().into_iter().flat_map(|(kind, family)| names_of(plan, kind, family)).collect()
+}
+
+fn names_of(plan: &Plan, kind: Kind, family: Family) -> Vec<String> {
+    [FEW].iter().chain(&plan.rules).map(|rules| kind.name(*rules, family)).collect()
+}
+
+/// Times every kind and family of which a number of rules is wanted.
 pub fn measure(plan: &Plan) -> Result<Vec<Entry>> {
-    let wanted: Vec<(Kind, Family)> = [Kind::Established, Kind::Denied, Kind::New]
-        .into_iter()
-        .flat_map(|kind| Family::ALL.map(|family| (kind, family)))
-        .filter(|(kind, family)| plan.rules.iter().any(|rules| plan.wants(&kind.name(*rules, *family))))
-        .collect();
+    let is_wanted =
+        |(kind, family): &(Kind, Family)| names_of(plan, *kind, *family).iter().any(|name| plan.wants(name));
+    let wanted: Vec<(Kind, Family)> = cases().into_iter().filter(is_wanted).collect();
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
@@ -63,6 +86,7 @@ pub fn measure(plan: &Plan) -> Result<Vec<Entry>> {
         [FEW].iter().chain(&plan.rules).map(|rules| Rig::new(*rules)).collect::<Result<_>>()?;
     let mut entries = Vec::new();
     for (kind, family) in wanted {
+        plan.begin_together(&names_of(plan, kind, family));
         if kind == Kind::Established {
             rigs.iter().try_for_each(|rig| flows::open(rig, family, 0, FLOWS))?;
         }
@@ -82,14 +106,12 @@ fn one(plan: &Plan, rigs: &[Rig], kind: Kind, family: Family) -> Result<Vec<Entr
         .collect();
     let samples = rounds(plan.rounds, &contenders, |(rig, shot)| time(rig, kind, shot))?;
     let timed = |at: usize| Timed { samples: &samples[2 * at + 1], floor: &samples[2 * at] };
-    let few = Entry::alone(&kind.name(FEW, family), timed(0).own());
+    let about = |entry: Entry, rules| entry.about(kind.row(), MODE, rules);
+    let few = about(Entry::alone(&kind.name(FEW, family), "ns", timed(0).own()), FEW);
     let more = rigs.iter().enumerate().skip(1).map(|(at, rig)| {
-        Entry::against(
-            kind.name(rig.policy.rules, family),
-            timed(at),
-            ("10 rules", timed(0)),
-            target(kind, rig.policy.rules),
-        )
+        let rules = rig.policy.rules;
+        let target = target(kind, rules);
+        about(Entry::against(&kind.name(rules, family), timed(at), ("10 rules", timed(0)), target), rules)
     });
     Ok([few].into_iter().chain(more).collect())
 }
