@@ -22,8 +22,8 @@ pub struct Control {
     pub hz: u32,
     /// Interfaces per half of the directory.
     pub interfaces: u32,
-    /// Always 0: a zero that the verifier does not know.
-    pub reserved: [u32; 1],
+    /// Until when somebody listens to [`events`](crate::events), see [`Control::is_heard`]; 0 = nobody does.
+    pub listening: u32,
     /// Tick from which on a change that nobody has confirmed is taken back; 0 = never.
     pub deadline: u64,
     /// The control word before that change.
@@ -56,12 +56,28 @@ impl Control {
         self.deadline != 0 && now >= self.deadline
     }
 
+    /// Whether somebody listens at tick `now`. A listener says so for a while ahead, again and again: one that was
+    /// killed is soon forgotten.
+    #[inline(always)]
+    pub const fn is_heard(&self, now: u64) -> bool {
+        self.listening as u64 > now >> LISTENING_SHIFT
+    }
+
+    /// What [`Control::listening`] says of somebody who listens until tick `until`, or a little longer.
+    pub const fn listening_until(until: u64) -> u32 {
+        let units = (until >> LISTENING_SHIFT) + 1;
+        if units > u32::MAX as u64 { u32::MAX } else { units as u32 }
+    }
+
     /// Half in a control word.
     #[inline(always)]
     pub const fn half(word: u64) -> u32 {
         (word >> 32) as u32 & 1
     }
 }
+
+/// [`Control::listening`] counts in units of so many ticks (as a power of two): 32 bits of them are 34 years at 1000 Hz.
+const LISTENING_SHIFT: u32 = 8;
 
 /// Which conntrack table an index of [`Control::buckets`] and of the table counters means.
 pub mod table {
@@ -129,5 +145,14 @@ mod tests {
         let control = Control { word, fallback, deadline: 100, ..Control::default() };
         assert_eq!([0, 99, 100, u64::MAX].map(|now| control.in_force(now)), [word, word, fallback, fallback]);
         assert_eq!(Control { deadline: 0, ..control }.in_force(u64::MAX), word);
+    }
+
+    #[test]
+    fn a_listener_is_heard_until_a_little_after_its_time() {
+        let heard = |until, now| {
+            Control { listening: Control::listening_until(until), ..Control::default() }.is_heard(now)
+        };
+        assert!(heard(1000, 0) && heard(1000, 1000) && !heard(1000, 1256));
+        assert!(!Control::default().is_heard(0));
     }
 }

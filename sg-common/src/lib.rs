@@ -17,6 +17,7 @@
 //! | [`members`] | group membership by address |
 //! | [`verdict`] | reasons and stages |
 //! | [`stats`] | counters |
+//! | [`events`] | what is told to whoever listens |
 //! | [`sweep`] | reclaiming conntrack slots |
 //! | [`probe`] | asking the loaded program about a packet |
 #![cfg_attr(not(test), no_std)]
@@ -26,6 +27,7 @@ pub mod addr;
 pub mod classify;
 pub mod conntrack;
 pub mod control;
+pub mod events;
 pub mod heap;
 pub mod interface;
 pub mod limits;
@@ -40,4 +42,4 @@ pub mod verdict;
 mod pod;
 
 /// Version of every layout in this crate. Part of the pin path: an agent never reads maps of another version.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;

@@ -17,6 +17,8 @@ pod!(
     crate::conntrack::Tags,
     crate::control::Control,
     crate::control::Settings,
+    crate::events::Audience,
+    crate::events::Told,
     crate::heap::Line,
     crate::interface::Interface,
     crate::members::MemberKey,

@@ -19,7 +19,8 @@ pub struct SweepRequest {
     pub first: u32,
     /// Number of buckets, at most [`MAX_BUCKETS`].
     pub buckets: u32,
-    /// 1 = free one slot if its life word is still `life`, expired or not.
+    /// Not 0 = free one slot if its life word is still `life`, expired or not; why, as the number of an
+    /// [`End`](crate::events::End).
     pub evict: u32,
     /// See `evict`.
     pub life: u64,

@@ -18,6 +18,7 @@ use sg_common::{
 use crate::{
     classify::Heap,
     conntrack::{Found, Table, V4 as TableV4, V6 as TableV6, sg_reclaim},
+    events,
     frame::Frame,
     guard,
     packet::{Arp, Packet, Part, V4},
@@ -58,7 +59,8 @@ pub struct Case {
     pub inner: Packet,
     /// Or the ARP packet.
     pub arp: Arp,
-    place: Place,
+    /// The scene, once the stages are asked.
+    pub place: Place,
     /// Life word of the entry that the packet has met; 0 = none.
     life: u64,
     /// Its slot.
@@ -90,6 +92,8 @@ pub enum Answer {
     Done,
     /// The stage before is asked again.
     Again,
+    /// A connection was opened.
+    Opened,
 }
 
 impl Case {
@@ -105,6 +109,13 @@ impl Case {
         case.life = 0;
         case.cut = 0;
         Some(case)
+    }
+
+    /// This CPU's case as it is.
+    #[inline(always)]
+    pub fn this() -> Option<&'static Self> {
+        // SAFETY: as above.
+        Some(unsafe { &*CASES.get_ptr_mut(0)? })
     }
 
     /// The entry that the packet has met.
@@ -233,19 +244,26 @@ fn connection_or_rules(case: &mut Case, probe: bool) {
     if !opens {
         return;
     }
-    if case.life != 0 {
-        let _ = if v4 { sg_reopen_v4(case_ptr) } else { sg_reopen_v6(case_ptr) };
-        return;
-    }
-    let opened = if v4 { sg_open_v4(case_ptr) } else { sg_open_v6(case_ptr) };
-    if opened != GO_ON && case.finds_room(table::V4, passes) {
-        answer = if v4 { sg_open_v4(case_ptr) } else { sg_open_v6(case_ptr) };
-    } else {
-        answer = opened;
-    }
-    if first && answer != GO_ON {
+    answer = open(case, v4, passes);
+    if answer == DONE && first {
         sg_forget(case_ptr);
     }
+    if answer == OPENED {
+        events::opened();
+    }
+}
+
+/// Opens the packet's connection, on an entry that it has met or on one of its own; `DONE`: there is no room. `passes`
+/// is the outcome if there is.
+#[inline(always)]
+fn open(case: &mut Case, v4: bool, passes: u32) -> u32 {
+    let case_ptr = &raw mut *case;
+    if case.life != 0 {
+        return if v4 { sg_reopen_v4(case_ptr) } else { sg_reopen_v6(case_ptr) };
+    }
+    let open = || if v4 { sg_open_v4(case_ptr) } else { sg_open_v6(case_ptr) };
+    let opened = open();
+    if opened == DONE && case.finds_room(table::V4, passes) { open() } else { opened }
 }
 
 /// Looks the packet's connection up, again if other CPUs move it on at the same moment. A packet that loses three times
@@ -282,6 +300,8 @@ fn look_inside<F: Frame + ?Sized>(frame: &F, case: &mut Case) {
 
 const GO_ON: u32 = Answer::GoOn as u32;
 const AGAIN: u32 = Answer::Again as u32;
+const DONE: u32 = Answer::Done as u32;
+const OPENED: u32 = Answer::Opened as u32;
 
 /// A stage as a global function.
 macro_rules! stage {
@@ -352,22 +372,22 @@ stage!(
     track::by_rules
 );
 stage!(
-    /// Opens an IPv4 connection on the entry of another.
+    /// Opens an IPv4 connection on the entry of another. `Opened`: there was another.
     sg_reopen_v4,
     track::reopen::<TableV4>
 );
 stage!(
-    /// Opens an IPv6 connection on the entry of another.
+    /// Opens an IPv6 connection on the entry of another. `Opened`: likewise.
     sg_reopen_v6,
     track::reopen::<TableV6>
 );
 stage!(
-    /// Opens an IPv4 connection. `Done`: there is no room, the packet is dropped.
+    /// Opens an IPv4 connection. `Opened`: it is new; `Done`: there is no room, the packet is dropped.
     sg_open_v4,
     track::open::<TableV4>
 );
 stage!(
-    /// Opens an IPv6 connection. `Done`: there is no room, the packet is dropped.
+    /// Opens an IPv6 connection. `Opened`, `Done`: likewise.
     sg_open_v6,
     track::open::<TableV6>
 );

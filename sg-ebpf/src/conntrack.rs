@@ -23,10 +23,14 @@ use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use sg_common::{
     conntrack::{Entry, Key, Key4, Key6, Kind, Life, Place, Step, TableUse, Tags, after, place},
     control::{Control, Timeouts, table},
+    events::End,
     limits::BUCKET_SLOTS,
 };
 
-use crate::atomic::Atomic;
+use crate::{
+    atomic::Atomic,
+    events::{self, Describe},
+};
 
 mod admit;
 mod sweep;
@@ -54,7 +58,7 @@ static TABLE_USE: Array<TableUse, 4096> = Array::new();
 /// One of the tables.
 pub trait Table {
     /// What its entries are found by.
-    type Key: Key;
+    type Key: Key + Describe;
     /// Its number, see [`table`].
     const NUMBER: usize;
     /// The tags of a bucket.
@@ -290,6 +294,14 @@ fn count<T: Table>(owner: u32, change: u64) {
         if let Some(counters) = counters(slot) {
             atomic(T::used(counters)).fetch_add(change);
         }
+    }
+}
+
+/// Tells that the connection in a slot that this program has claimed is not tracked any more; `life` was its life word.
+#[inline(always)]
+fn tell_closed<T: Table>(entry: *mut Entry<T::Key>, life: Life, end: End) {
+    if T::NUMBER != Fragments::NUMBER {
+        events::closed(entry, life.0, end);
     }
 }
 

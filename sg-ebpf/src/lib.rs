@@ -11,6 +11,7 @@
 //! | [`case`] | one packet on its way through the stages |
 //! | [`track`] | connection or rules: the verdict on an IP packet |
 //! | [`account`] | the counters |
+//! | [`events`] | tells whoever listens of drops and connections |
 //! | [`atomic`] | compare-and-swap on map words |
 //! | [`pipeline`] | the story |
 //!
@@ -28,6 +29,7 @@ pub mod atomic;
 pub mod case;
 pub mod classify;
 pub mod conntrack;
+pub mod events;
 pub mod frame;
 pub mod guard;
 pub mod packet;

@@ -13,6 +13,7 @@ use crate::{
     account,
     case::{self, Case, Verdict},
     classify::{Heap, version},
+    events,
     frame::Frame,
     guard,
     packet::Content,
@@ -30,6 +31,7 @@ pub fn judge<F: Frame + ?Sized>(frame: &F, ifindex: u32, hook: Hook) -> bool {
                 return true;
             }
             account::dropped(slot, EGRESS, reason);
+            events::dropped_unseen(slot, ifindex, reason);
             return false;
         }
     };
@@ -41,6 +43,10 @@ pub fn judge<F: Frame + ?Sized>(frame: &F, ifindex: u32, hook: Hook) -> bool {
         Err(reason) => {
             account::dropped(scene.slot, scene.direction, reason);
             log_drop(ifindex, scene.direction as u32, reason as u32);
+            if scene.is_heard() {
+                let direction = scene.direction;
+                events::dropped(scene.slot, direction, ifindex, reason, verdict.counter, bytes);
+            }
         }
     }
     verdict.outcome.is_ok()

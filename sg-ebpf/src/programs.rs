@@ -10,6 +10,7 @@ use aya_ebpf::{
 use sg_common::{
     conntrack::Life,
     control::{Control, table},
+    events::End,
     probe::{ProbeReply, ProbeRequest},
     sweep::{MAGIC, MAX_BUCKETS, SweepReply, SweepRequest},
 };
@@ -94,10 +95,11 @@ pub fn sg_sweep(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn free(request: &SweepRequest) -> SweepReply {
     let life = Life(request.life);
+    let end = if request.evict == End::Gone as u32 { End::Gone } else { End::Flushed };
     let freed = match request.table as usize {
-        table::V4 => evict::<V4>(request.first, life),
-        table::V6 => evict::<V6>(request.first, life),
-        _ => evict::<Fragments>(request.first, life),
+        table::V4 => evict::<V4>(request.first, life, end),
+        table::V6 => evict::<V6>(request.first, life, end),
+        _ => evict::<Fragments>(request.first, life, end),
     };
     SweepReply { freed: u32::from(freed), ..SweepReply::default() }
 }

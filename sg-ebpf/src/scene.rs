@@ -47,7 +47,8 @@ pub struct Place {
     half: u32,
     /// Directory slot.
     pub slot: u32,
-    direction: u32,
+    /// [`INGRESS`] or [`EGRESS`].
+    pub direction: u32,
     generation: u32,
     judged: u32,
     probe: u32,
@@ -113,7 +114,7 @@ fn slot(ifindex: u32) -> u32 {
 
 /// The control word that packets are judged by now, read once and whole.
 #[inline(always)]
-fn word(control: &Control) -> u64 {
+pub fn word(control: &Control) -> u64 {
     // SAFETY: a reference is valid for reads; volatile so that each is one load, at this moment.
     let load = |word: &u64| unsafe { (&raw const *word).read_volatile() };
     let word = load(&control.word);
@@ -209,6 +210,12 @@ impl Scene {
     #[inline(always)]
     pub fn policy(&self, direction: usize) -> u32 {
         if direction == EGRESS { self.iface.policy[EGRESS] } else { self.iface.policy[INGRESS] }
+    }
+
+    /// Whether somebody listens to [`events`](crate::events).
+    #[inline(always)]
+    pub fn is_heard(&self) -> bool {
+        self.control.is_heard(self.now)
     }
 
     /// Whether the interface is a guest's.

@@ -4,6 +4,7 @@ use sg_common::{
     addr::{EGRESS, INGRESS},
     conntrack::{opening, timeout},
     control::setting,
+    events::End,
     heap::Decision,
     interface::flag,
     probe::probe_flag,
@@ -74,12 +75,12 @@ pub fn reconsider<T: Table<Key: FlowKey>>(scene: &Scene, case: &mut Case) -> Ans
             case.close(Verdict { outcome: Ok(Stage::Established), decision: Decision::NONE, counter })
         }
         Standing::Gone => {
-            forget::<T>(scene, &found);
+            forget::<T>(scene, &found, End::Gone);
             case.part();
             Answer::GoOn
         }
         Standing::Cut => {
-            forget::<T>(scene, &found);
+            forget::<T>(scene, &found, End::Cut);
             case.close(Verdict::without_rule(Err(Reason::Cut)))
         }
     }
@@ -91,9 +92,9 @@ fn is_opening_syn(case: &Case) -> bool {
 }
 
 #[inline(always)]
-fn forget<T: Table>(scene: &Scene, found: &Found<T::Key>) {
+fn forget<T: Table>(scene: &Scene, found: &Found<T::Key>, end: End) {
     if !scene.manner.probe {
-        conntrack::evict::<T>(found.slot, found.life);
+        conntrack::evict::<T>(found.slot, found.life, end);
     }
 }
 
@@ -174,17 +175,19 @@ fn audit(scene: &Scene, packet: &Packet, question: &Question) {
     account::rule(counter(scene, question, decision), packet.end, scene.now);
 }
 
-/// A SYN that the rules allow, on an entry.
+/// A SYN that the rules allow, on an entry. `Opened`: it is a connection of its own.
 #[inline(always)]
 pub fn reopen<T: Table<Key: FlowKey>>(scene: &Scene, case: &mut Case) -> Answer {
     if let Some(found) = case.found::<T>() {
         let (flow, cut) = (Flow::of(&case.packet), case.cut != 0);
-        standing::reopen::<T>(scene, &case.packet, &flow, &found, case.counter, cut);
+        if standing::reopen::<T>(scene, &case.packet, &flow, &found, case.counter, cut) {
+            return Answer::Opened;
+        }
     }
     Answer::GoOn
 }
 
-/// Makes the entry of a connection that the rules allow.
+/// Makes the entry of a connection that the rules allow. `Opened`: it had none before.
 #[inline(always)]
 pub fn open<T: Table<Key: FlowKey>>(scene: &Scene, case: &mut Case) -> Answer {
     let flow = Flow::of(&case.packet);
@@ -203,7 +206,7 @@ pub fn open<T: Table<Key: FlowKey>>(scene: &Scene, case: &mut Case) -> Answer {
             }
             let from_opener = mine.life.opened_by_egress() == scene.outward();
             conntrack::count_packet(&mine, from_opener, case.packet.end);
-            Answer::GoOn
+            if is_new { Answer::Opened } else { Answer::GoOn }
         }
         Err(reason) => case.drop_for(reason),
     }

@@ -64,7 +64,8 @@ impl<'a> Daemon<'a> {
             .arg(keep_dir(agent))
             .args(arguments)
             .env("NOTIFY_SOCKET", &path)
-            .env("WATCHDOG_USEC", "2000000")
+            // Often: whoever does not listen for a second must not hold the daemon up.
+            .env("WATCHDOG_USEC", "400000")
             .stderr(log)
             .stdout(Stdio::null());
         let start = || {

@@ -30,6 +30,7 @@
 //! | [`progrun`] | frames through the loaded programs |
 //! | [`counters`] | what the dataplane counts, before and after a packet |
 //! | [`life`] | a connection's life, packet by packet, through the loaded programs |
+//! | [`monitor`] | a running `sg-agent monitor` |
 //! | [`clock`] | the dataplane's clock, moved |
 //! | [`interrupt`] | Ctrl-C, so that nothing stays behind |
 //! | [`wire`] | packets through a host to a guest and back |
@@ -49,6 +50,7 @@ pub mod inject;
 pub mod interrupt;
 pub mod life;
 pub mod model;
+pub mod monitor;
 pub mod netns;
 pub mod nft;
 pub mod oracle;

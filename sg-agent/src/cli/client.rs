@@ -61,6 +61,13 @@ fn is_absence(kind: ErrorKind) -> bool {
 }
 
 impl Daemon {
+    /// The connection itself, for a stream of answers that may be waited for without end.
+    pub fn into_stream(self) -> std::io::Result<UnixStream> {
+        self.stream.set_read_timeout(None)?;
+        self.stream.set_nonblocking(true)?;
+        Ok(self.stream)
+    }
+
     /// Has the daemon do `verb`.
     pub fn ask(self, verb: &Served) -> anyhow::Result<Answer> {
         let response = self.exchange(verb).map_err(|error| {

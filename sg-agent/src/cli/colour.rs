@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 
 use serde::{Deserialize, Serialize};
 
-/// When findings are coloured.
+/// When what is written is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Colour {
-    /// Colours; auto is where standard error is a terminal, NO_COLOR is not set and TERM is not dumb
+    /// Colours; auto is where the output is a terminal, NO_COLOR is not set and TERM is not dumb
     #[arg(long = "color", value_name = "WHEN", value_enum, default_value_t = When::Auto)]
     when: When,
 }
@@ -30,6 +30,11 @@ impl Colour {
 
     /// Whether standard error takes colours.
     pub fn on_stderr(self) -> bool {
+        self.on(&std::io::stderr())
+    }
+
+    /// Whether `output` takes colours.
+    pub fn on(self, output: &impl IsTerminal) -> bool {
         let is = |name: &str, test: fn(&str) -> bool| std::env::var(name).is_ok_and(|value| test(&value));
         match self.when {
             When::Always => true,
@@ -37,7 +42,7 @@ impl Colour {
             When::Auto => {
                 let unwanted =
                     is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb");
-                std::io::stderr().is_terminal() && !unwanted
+                output.is_terminal() && !unwanted
             }
         }
     }

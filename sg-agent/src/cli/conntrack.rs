@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use sg_common::events::End as Ended;
 
 use super::{answer::Answer, wire};
 use crate::{
@@ -158,7 +159,7 @@ fn flush(loaded: &Loaded, filter: &Filter, found: Vec<Connection>, json: bool) -
     for _ in 0..PASSES {
         let mut changed = BTreeSet::new();
         for one in &left {
-            if loaded.kernel.evict(one.table, one.slot, one.life)? {
+            if loaded.kernel.evict(one.table, one.slot, one.life, Ended::Flushed)? {
                 flushed += 1;
             } else {
                 changed.insert(place(one));

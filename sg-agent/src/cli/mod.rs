@@ -19,6 +19,7 @@ pub mod import;
 pub mod kernel_log;
 pub mod man;
 mod missing;
+pub mod monitor;
 pub mod rules;
 pub mod run;
 pub mod schema;
@@ -27,6 +28,7 @@ pub mod service;
 pub mod stats;
 pub mod status;
 pub mod template;
+pub mod top;
 pub mod unload;
 mod wire;
 
@@ -76,6 +78,10 @@ pub enum Command {
     #[command(flatten)]
     /// Those that a daemon serves
     Served(Served),
+    /// Stream drops with their reason, opened and closed connections
+    Monitor(monitor::Monitor),
+    /// Watch interfaces, connections, drops and rules live
+    Top(top::Top),
     /// List and show the built-in templates
     Template(template::Template),
     /// List the service presets
@@ -107,10 +113,12 @@ impl Cli {
             Command::KernelLog(verb) => verb.run(&options),
             Command::Import(verb) => verb.run(),
             Command::Man(verb) => verb.run(),
+            Command::Monitor(verb) => verb.run(&options, &client),
             Command::Run(verb) => verb.run(&options, &client),
             Command::Schema(verb) => verb.run(),
             Command::Service(verb) => verb.run(),
             Command::Template(verb) => verb.run(),
+            Command::Top(verb) => verb.run(&options),
         }
     }
 

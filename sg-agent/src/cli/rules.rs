@@ -1,18 +1,14 @@
 //! `sg-agent rules`.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use super::{answer::Answer, wire};
 use crate::{
-    compile::Clock,
-    dataplane::{self, Loaded, Options},
+    dataplane::{Loaded, Options},
     observe::{
-        hits::{self, Hits, Row, Wanted},
+        hits::{self, Row, Wanted},
         names, parse,
         table::table,
         time,
@@ -52,7 +48,7 @@ impl Rules {
         names::check(&loaded.state, self.interface.as_deref())?;
         self.check_group(&loaded)?;
         let clock = loaded.kernel.clock()?;
-        let hits = hits_of(&loaded, &clock, self.interface.as_deref())?;
+        let hits = hits::counted(&loaded, &clock, self.interface.as_deref())?;
         let wanted =
             Wanted { interface: self.interface.clone(), group: self.group.clone(), unused: self.unused };
         let hits_at = |counter: u32| hits.get(&counter).copied().unwrap_or_default();
@@ -76,29 +72,6 @@ impl Rules {
         let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
         anyhow::bail!("no group `{}` is in force{hint}", name.escape_debug())
     }
-}
-
-/// What every rule counter of an interface, or of all, has counted.
-fn hits_of(
-    loaded: &Loaded,
-    clock: &Clock,
-    interface: Option<&str>,
-) -> Result<BTreeMap<u32, Hits>, dataplane::Error> {
-    let mut found = BTreeMap::new();
-    for (name, bound) in loaded.state.interfaces() {
-        if interface.is_some_and(|wanted| wanted != name) {
-            continue;
-        }
-        for range in bound.counters.iter().flatten() {
-            let counters = loaded.rule_counters(range.base..range.base + range.len)?;
-            for (at, counter) in (range.base..).zip(counters) {
-                let last = (counter.packets > 0).then(|| time::when(clock, counter.last_hit));
-                let since = loaded.in_force_since(at).map(|tick| time::when(clock, tick));
-                found.insert(at, Hits { packets: counter.packets, bytes: counter.bytes, last, since });
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Says how many rules without a hit are too young to be called unused.

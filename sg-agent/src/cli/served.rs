@@ -6,7 +6,10 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Client, apply, attach, confirm, conntrack, explain, rules, stats, status, unload};
-use crate::dataplane::{Options, Writer};
+use crate::{
+    dataplane::{Options, Writer},
+    events::Wish,
+};
 
 /// A verb about what is in force.
 #[derive(Debug, clap::Subcommand, Serialize, Deserialize)]
@@ -16,6 +19,9 @@ pub enum Served {
     Apply(apply::Apply),
     /// Make a change that waits for its confirmation lasting
     Confirm(confirm::Confirm),
+    /// Stream what happens; `monitor` of the command line asks for it.
+    #[command(skip)]
+    Monitor(Wish),
     /// Return to the policy before
     Rollback(confirm::Rollback),
     /// Bind an interface to groups and return when it is enforced
@@ -56,7 +62,7 @@ impl Served {
                 }
                 None => self.answer(options)?.print(),
             },
-            Self::Conntrack(_) | Self::Explain(_) | Self::Rules(_) | Self::Stats(_) => {
+            Self::Conntrack(_) | Self::Explain(_) | Self::Monitor(_) | Self::Rules(_) | Self::Stats(_) => {
                 self.answer(options)?.print()
             }
         }
@@ -75,6 +81,7 @@ impl Served {
             Self::Conntrack(verb) => verb.answer(options),
             Self::Detach(verb) => verb.answer(&mut writer()?),
             Self::Explain(verb) => verb.answer(options),
+            Self::Monitor(_) => anyhow::bail!("a stream is no answer"),
             Self::Rollback(verb) => verb.answer(&mut writer()?),
             Self::Rules(verb) => verb.answer(options),
             Self::Stats(verb) => verb.answer(options),

@@ -28,6 +28,7 @@ impl Daemon {
                 let reload = self.reload.borrow().clone();
                 self.read(move |options| verb.answer(options, Some(reload))).await
             }
+            Served::Monitor(_) => Err(Error::Input("monitor is a stream of its own".to_owned()).into()),
             Served::Unload(_) => Err(would_return()),
         }
     }

@@ -11,8 +11,8 @@
 //! | [`devices`] | says when the host's devices change |
 //! | [`watch`] | says when a file that the policy was read from changes |
 //! | [`socket`], [`session`] | clients, within bounds |
+//! | [`stream`] | a client that is told what happens |
 //! | [`memory`] | what outlives a reboot |
-//! | [`devices`] | says when the devices of the host change |
 //! | [`sweep`] | frees expired connections |
 //! | [`protocol`] | what a line on the socket says |
 //! | [`dispatch`] | who does what a client asks |
@@ -30,6 +30,7 @@ pub mod reload;
 pub mod session;
 pub mod socket;
 pub mod start;
+pub mod stream;
 pub mod sweep;
 pub mod watch;
 
@@ -49,7 +50,10 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::dataplane::{Only, Options};
+use crate::{
+    dataplane::{Only, Options},
+    events::{Hub, source::Sweeps},
+};
 use devices::Devices;
 use owner::{Handle, Owner};
 use reload::Reload;
@@ -71,6 +75,8 @@ pub struct Daemon {
     pub config: PathBuf,
     /// The thread that holds the tables.
     pub owner: Handle,
+    /// Tells clients what happens.
+    pub events: Arc<Hub>,
     /// What last came of the policy file.
     pub reload: latest::Sender<Reload>,
     /// Who reads what is in force at the moment.
@@ -117,6 +123,7 @@ async fn live(
 ) -> anyhow::Result<Only> {
     let (owner, thread) = owner::spawn(started.owner)?;
     let daemon = Arc::new(Daemon {
+        events: Hub::new(options.clone(), Sweeps::Elsewhere),
         options,
         config,
         owner,

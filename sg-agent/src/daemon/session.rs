@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::UnixStream,
@@ -13,7 +14,9 @@ use tokio::{
 use super::{
     Daemon,
     protocol::{Request, Response},
+    stream,
 };
+use crate::cli::Served;
 
 /// Longest line that any number of clients may send at once, in bytes.
 const SHORT_LINE: usize = 64 << 10;
@@ -44,7 +47,13 @@ pub async fn serve(stream: UnixStream, daemon: &Daemon) {
     let mut read = BufReader::new(read);
     loop {
         let response = match line(&mut read).await {
-            Ok(line) => respond(daemon, line).await,
+            Ok(line) => match parse(line).await {
+                Ok(Request { id, command: Served::Monitor(wish), .. }) => {
+                    return stream::serve(read, write, daemon, (id, wish)).await;
+                }
+                Ok(Request { id, command, .. }) => Response::new(id, daemon.answer(command).await),
+                Err(refusal) => refusal,
+            },
             Err(End::Gone) => return,
             Err(End::Fault(what)) => {
                 let response = Response::refusal(None, 2, what.to_owned());
@@ -58,20 +67,19 @@ pub async fn serve(stream: UnixStream, daemon: &Daemon) {
     }
 }
 
-async fn respond(daemon: &Daemon, line: Vec<u8>) -> Response {
-    let request = match line.len() {
-        0..=SHORT_LINE => Ok(Request::parse(&line)),
-        _ => spawn_blocking(move || Request::parse(&line)).await,
-    };
-    match request {
-        Ok(Ok(Request { id, command, .. })) => Response::new(id, daemon.answer(command).await),
-        Ok(Err(refusal)) => refusal,
-        Err(error) => Response::refusal(None, 3, error.to_string()),
+/// Reads a line; the error is the response to it.
+async fn parse(line: Vec<u8>) -> Result<Request, Response> {
+    match line.len() {
+        0..=SHORT_LINE => Request::parse(&line),
+        _ => match spawn_blocking(move || Request::parse(&line)).await {
+            Ok(parsed) => parsed,
+            Err(error) => Err(Response::refusal(None, 3, error.to_string())),
+        },
     }
 }
 
-/// Sends an answer; false if the client does not take it.
-async fn send(write: &mut (impl tokio::io::AsyncWrite + Unpin), response: &Response) -> bool {
+/// Sends a line; false if the client does not take it.
+pub async fn send(write: &mut (impl tokio::io::AsyncWrite + Unpin), response: &impl Serialize) -> bool {
     let Ok(line) = serde_json::to_string(response) else { return false };
     let written = timeout(ANSWER_TIME, write.write_all((line + "\n").as_bytes())).await;
     matches!(written, Ok(Ok(())))

@@ -7,8 +7,8 @@ use std::{io, os::fd::OwnedFd};
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netlink::SocketAddrNetlink, recv,
-        sendto, socket_with,
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netdevice::index_to_name,
+        netlink::SocketAddrNetlink, recv, sendto, socket, socket_with,
     },
 };
 
@@ -68,6 +68,12 @@ const BUFFER: usize = 64 << 10;
 /// The devices by index.
 pub fn list() -> Result<Vec<Device>, Error> {
     dump().attempt(|| "listing the network devices".to_owned())
+}
+
+/// The name of the device with index `ifindex`.
+pub fn name(ifindex: u32) -> Option<String> {
+    let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None).ok()?;
+    index_to_name(socket, ifindex).ok()
 }
 
 /// The device named `name`.

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    path::Path,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -10,6 +11,7 @@ use aya::maps::IterableMap as _;
 use sg_common::{
     conntrack::{Entry, Key4, Key6, Kind, Life, TableUse},
     control::{Control, Settings},
+    events::End,
     heap::{Line, LineIndex},
     probe::{ProbeReply, ProbeRequest},
     stats::{DirectionStats, InterfaceStats, RuleCounter},
@@ -33,6 +35,8 @@ const NO_FRAME: [u8; 60] = [0; 60];
 pub struct Kernel {
     pub(super) maps: Maps,
     pub(super) programs: Programs,
+    /// Where it is pinned, and the inode of that directory.
+    directory: (PathBuf, Option<u64>),
     /// The slots that each half of the directory may have entries in; `None`: any. There is one writer.
     pub(super) used: [Option<BTreeSet<u32>>; 2],
 }
@@ -42,6 +46,8 @@ mod word {
     pub const WORD: usize = 0;
     pub const SEED: usize = 1;
     pub const CLOCK_OFFSET: usize = 2;
+    /// That of `listening`, which shares it with `interfaces`.
+    pub const LISTENING: usize = 5;
     pub const DEADLINE: usize = 6;
     pub const FALLBACK: usize = 7;
 }
@@ -69,7 +75,16 @@ impl TableAges {
 impl Kernel {
     /// What is pinned in `directory`.
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
-        Ok(Self { maps: Maps::open(directory)?, programs: Programs::open(directory)?, used: [None, None] })
+        let maps = Maps::open(directory)?;
+        let programs = Programs::open(directory)?;
+        let used = [None, None];
+        Ok(Self { maps, programs, directory: (directory.to_owned(), inode(directory)), used })
+    }
+
+    /// Whether it is still what is pinned there: it is not after `unload`.
+    pub fn is_pinned(&self) -> bool {
+        let (directory, known) = &self.directory;
+        known.is_some() && inode(directory) == *known
     }
 
     /// The control line.
@@ -100,6 +115,13 @@ impl Kernel {
     /// The control word stands for itself again.
     pub(super) fn disarm(&self) {
         self.maps.control.store(word::DEADLINE, 0);
+    }
+
+    /// Lets events be told until tick `until`; 0 = not any more.
+    pub(super) fn listen_until(&self, until: u64) {
+        let listening = if until == 0 { 0 } else { Control::listening_until(until) };
+        let words: [u64; 8] = zerocopy::transmute!(Control { listening, ..self.control() });
+        self.maps.control.store(word::LISTENING, words[word::LISTENING]);
     }
 
     /// Sets everything of the control line but the control word and the clock.
@@ -205,12 +227,12 @@ impl Kernel {
     }
 
     /// Ends the entry in `slot` of `table` (see [`sg_common::control::table`]) if its life word is still `life`;
-    /// tells whether it was.
-    pub fn evict(&self, table: usize, slot: u32, life: Life) -> Result<bool, Error> {
+    /// tells whether it was. `end` is what listeners are told.
+    pub fn evict(&self, table: usize, slot: u32, life: Life, end: End) -> Result<bool, Error> {
         let request = SweepRequest {
             table: table as u32,
             first: slot,
-            evict: 1,
+            evict: end as u32,
             life: life.0,
             ..SweepRequest::default()
         };
@@ -259,6 +281,10 @@ impl Kernel {
             members: members.max_entries(),
         })
     }
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).map(|found| found.ino()).ok()
 }
 
 fn add(sum: &mut DirectionStats, one: &DirectionStats) {

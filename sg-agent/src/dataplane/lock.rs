@@ -27,9 +27,18 @@ impl Lock {
         let until = Instant::now() + PATIENCE;
         loop {
             fs::create_dir_all(directory).of_file(directory)?;
-            if let Some(lock) = try_lock(directory, until)? {
+            if let Some(lock) = try_lock(directory, until, "changing the policy")? {
                 return Ok(lock);
             }
+        }
+    }
+
+    /// Takes the lock of a directory that is there, without waiting for anybody. `doing` is what another holder is said to
+    /// be doing.
+    pub fn take_now(directory: &Path, doing: &str) -> Result<Self, Error> {
+        match try_lock(directory, Instant::now(), doing)? {
+            Some(lock) => Ok(lock),
+            None => Err(Error::NotLoaded),
         }
     }
 
@@ -46,7 +55,7 @@ impl Lock {
 }
 
 /// The lock; `None` if the directory was removed while it was waited for.
-fn try_lock(directory: &Path, until: Instant) -> Result<Option<Lock>, Error> {
+fn try_lock(directory: &Path, until: Instant, doing: &str) -> Result<Option<Lock>, Error> {
     let file = match File::open(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened.of_file(directory)?,
@@ -54,12 +63,12 @@ fn try_lock(directory: &Path, until: Instant) -> Result<Option<Lock>, Error> {
     let inode = file.metadata().of_file(directory)?.ino();
     while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         if Instant::now() > until {
-            return Err(Error::InUse(format!("{} is changing the policy", holder_of(inode))));
+            return Err(Error::InUse(format!("{} is {doing}", holder_of(inode))));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    let is_there = fs::metadata(directory).is_ok_and(|there| there.ino() == inode);
-    Ok(is_there.then(|| Lock { directory: directory.to_owned(), file }))
+    let lock = Lock { directory: directory.to_owned(), file };
+    Ok(lock.is_held().then_some(lock))
 }
 
 /// Keeps a second daemon out: held for as long as one runs.
@@ -112,7 +121,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("sg");
         let lock = Lock::take(&directory).unwrap();
-        let other = try_lock(&directory, Instant::now().checked_sub(Duration::from_secs(1)).unwrap());
+        let other = Lock::take_now(&directory, "changing the policy");
         let complaint = other.unwrap_err().to_string();
         assert!(complaint.ends_with(" is changing the policy"), "{complaint}");
         lock.remove();

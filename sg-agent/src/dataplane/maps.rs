@@ -2,10 +2,11 @@
 
 use std::{os::fd::AsFd as _, path::Path};
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use sg_common::{
     conntrack::{Entry, Key4, Key6, TableUse},
     control::{Control, Settings},
+    events::{Audience, Told},
     heap::Line,
     interface::Interface,
     members::{Member, MemberKey},
@@ -18,7 +19,7 @@ use super::{
 };
 
 /// Every table, by the name that it is pinned under.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 19] = [
     CONTROL,
     SETTINGS,
     DIRECTORY,
@@ -35,6 +36,9 @@ pub const NAMES: [&str; 16] = [
     TABLE_USE,
     STATS,
     RULE_COUNTERS,
+    EVENTS,
+    AUDIENCE,
+    TOLD,
 ];
 
 pub const CONTROL: &str = "CONTROL";
@@ -53,6 +57,9 @@ pub const FRAG: &str = "FRAG";
 pub const TABLE_USE: &str = "TABLE_USE";
 pub const STATS: &str = "STATS";
 pub const RULE_COUNTERS: &str = "RULE_COUNTERS";
+pub const EVENTS: &str = "EVENTS";
+pub const AUDIENCE: &str = "AUDIENCE";
+pub const TOLD: &str = "TOLD";
 
 /// The tables that the agent reads or writes.
 pub struct Maps {
@@ -87,6 +94,24 @@ impl Maps {
             table_use: array(TABLE_USE)?.typed()?,
             stats: array(STATS)?.typed()?,
             rule_counters: array(RULE_COUNTERS)?.typed()?,
+        })
+    }
+}
+
+/// The tables by which the kernel side tells what happens.
+pub struct EventMaps {
+    pub events: RingBuf<MapData>,
+    pub audience: Memory,
+    pub told: PerCpuArray<MapData, Told>,
+}
+
+impl EventMaps {
+    /// The tables pinned in `directory`.
+    pub fn open(directory: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            events: Opened::new(directory, EVENTS)?.typed()?,
+            audience: Opened::new(directory, AUDIENCE)?.memory(size_of::<Audience>(), Access::Write)?,
+            told: Opened::new(directory, TOLD)?.typed()?,
         })
     }
 }

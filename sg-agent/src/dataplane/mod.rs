@@ -23,6 +23,7 @@
 //! | [`trial`] | a change that is taken back unless it is confirmed; the policy before |
 //! | [`store`], [`history`] | what is remembered beside the tables |
 //! | `upgrade` | programs of another build for the tables in use |
+//! | [`listen`] | the kernel side's events |
 //! | `lock` | keeps two writers apart |
 
 pub mod attach;
@@ -40,6 +41,7 @@ pub mod interfaces;
 pub mod kernel;
 pub mod kernel_log;
 pub mod links;
+pub mod listen;
 pub mod load;
 mod lock;
 mod maps;
@@ -119,6 +121,11 @@ impl Loaded {
 
     fn rule_counter(&self, at: u32) -> Result<RuleCounter, Error> {
         Ok(self.rule_counters(at..at + 1)?.pop().unwrap_or_default())
+    }
+
+    /// Whether it is still what is in force.
+    pub fn is_current(&self) -> Result<bool, Error> {
+        Ok(self.kernel.is_pinned() && self.kernel.generation()? == self.state.generation())
     }
 
     /// The tick from which on the rule with this counter, or one that is the same, has been in force.

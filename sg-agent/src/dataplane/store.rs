@@ -96,6 +96,11 @@ impl Store {
         self.directory.join(numbered(STATE, generation))
     }
 
+    /// When the state of `generation` was written, which is when it came into force.
+    pub fn since(&self, generation: u32) -> Option<SystemTime> {
+        fs::metadata(self.state_path(generation)).and_then(|file| file.modified()).ok()
+    }
+
     /// What the rules of `generation` have behind them.
     pub fn history(&self, generation: u32) -> History {
         self.read(&numbered(COUNTERS, generation)).unwrap_or_default()

@@ -4,7 +4,11 @@
 //! made anew under its name takes the place of the one before in both, which is two words for each; it gets none of the
 //! connections.
 
-use sg_common::control::Control;
+use sg_common::{
+    conntrack::Life,
+    control::{Control, table},
+    events::End,
+};
 
 use super::{
     error::Error,
@@ -93,10 +97,10 @@ impl Writer {
         let now = kernel.now()?.0;
         let of_slot = |one: u16| u32::from(one) == slot;
         for (at, entry) in kernel.connections_v4(now).into_iter().filter(|(_, one)| of_slot(one.key.slot)) {
-            kernel.evict(sg_common::control::table::V4, at, sg_common::conntrack::Life(entry.life))?;
+            kernel.evict(table::V4, at, Life(entry.life), End::Gone)?;
         }
         for (at, entry) in kernel.connections_v6(now).into_iter().filter(|(_, one)| of_slot(one.key.slot)) {
-            kernel.evict(sg_common::control::table::V6, at, sg_common::conntrack::Life(entry.life))?;
+            kernel.evict(table::V6, at, Life(entry.life), End::Gone)?;
         }
         Ok(())
     }

@@ -6,7 +6,6 @@ use serde::Serialize;
 use sg_common::{
     heap::Decision,
     probe::ProbeReply,
-    stats::NO_COUNTER,
     verdict::{Reason, Stage},
 };
 
@@ -103,19 +102,13 @@ fn rule<'a>(
         let key = bound.keys[View::Enforced as usize][direction as usize].as_ref()?;
         return if decision.has(Decision::DEFAULT) { None } else { state.rule(key, decision.rank()) };
     }
-    if reply.counter == NO_COUNTER {
-        return None;
-    }
-    [Direction::Ingress, Direction::Egress].into_iter().find_map(|direction| {
-        let range = bound.counters[View::Enforced as usize][direction as usize];
-        let rank = reply.counter.checked_sub(range.base).filter(|rank| *rank < range.len)?;
-        let key = bound.keys[View::Enforced as usize][direction as usize].as_ref()?;
-        state.rule(key, rank)
-    })
+    state.rule_with_counter(bound, reply.counter)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use sg_common::stats::NO_COUNTER;
+
     use super::*;
     use crate::{compile::tests::make, explain::asked::tests::asked, policy::model::Remote};
 

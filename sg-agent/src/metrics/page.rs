@@ -51,7 +51,11 @@ mod tests {
             tx_hook: if enforced { "tcx" } else { "none" },
             rx_reason: String::new(),
             enforced,
+            since: 0,
+            bound_as: None,
             now_called: None,
+            bound_as: None,
+            since: 0,
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sg_common::{
     conntrack::{Entry, Key, Key4, Key6, Kind, Life, State as LifeState},
     control::table,
@@ -108,7 +108,7 @@ pub struct Connection {
 }
 
 /// One end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct End {
     /// Address.
     pub address: IpAddr,
@@ -180,7 +180,7 @@ fn connection<K: Ends>(interface: &str, slot: u32, entry: &Entry<K>, clock: &Clo
 }
 
 /// `[from the opener, to the opener]` as `[ingress, egress]`.
-fn by_direction<T>(life: Life, [from_opener, to_opener]: [T; 2]) -> [T; 2] {
+pub fn by_direction<T>(life: Life, [from_opener, to_opener]: [T; 2]) -> [T; 2] {
     if life.opened_by_egress() { [to_opener, from_opener] } else { [from_opener, to_opener] }
 }
 
@@ -254,7 +254,7 @@ pub struct Row<'a> {
 }
 
 /// A number for each direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Both {
     /// Towards the protected side.
     pub ingress: u64,
@@ -263,7 +263,8 @@ pub struct Both {
 }
 
 impl Both {
-    fn of([ingress, egress]: [u64; 2]) -> Self {
+    /// Of `[ingress, egress]`.
+    pub fn of([ingress, egress]: [u64; 2]) -> Self {
         Self { ingress, egress }
     }
 }

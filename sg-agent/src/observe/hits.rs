@@ -1,12 +1,16 @@
 //! Rules with what they decided.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Serialize, Serializer};
 
 use super::time;
 use crate::{
-    compile::{State, order::View, state::ListedRule},
+    compile::{Clock, State, order::View, state::ListedRule},
+    dataplane::{self, Loaded},
     policy::model::{Action, Direction},
 };
 
@@ -63,6 +67,29 @@ pub struct Row {
     pub since: Option<SystemTime>,
     /// Its group is an audit group: what it would decide is counted, nothing is done.
     pub audit: bool,
+}
+
+/// What every rule counter of an interface, or of all, has counted.
+pub fn counted(
+    loaded: &Loaded,
+    clock: &Clock,
+    interface: Option<&str>,
+) -> Result<BTreeMap<u32, Hits>, dataplane::Error> {
+    let mut found = BTreeMap::new();
+    for (name, bound) in loaded.state.interfaces() {
+        if interface.is_some_and(|wanted| wanted != name) {
+            continue;
+        }
+        for range in bound.counters.iter().flatten() {
+            let counters = loaded.rule_counters(range.base..range.base + range.len)?;
+            for (at, counter) in (range.base..).zip(counters) {
+                let last = (counter.packets > 0).then(|| time::when(clock, counter.last_hit));
+                let since = loaded.in_force_since(at).map(|tick| time::when(clock, tick));
+                found.insert(at, Hits { packets: counter.packets, bytes: counter.bytes, last, since });
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The rules in force on each interface in evaluation order, each with the hits of its counter. A rule that the policy

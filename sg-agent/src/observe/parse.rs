@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
-use crate::policy::{language::PROTOCOLS, suggest, validate};
+use crate::policy::{language::PROTOCOLS, model::Direction, suggest, validate};
 
 /// A protocol by name or number.
 pub fn protocol(text: &str) -> Result<u8, String> {
@@ -23,6 +23,15 @@ pub fn protocol(text: &str) -> Result<u8, String> {
     };
     let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
     Err(format!("a protocol is {}, or a number from 0 to 255{hint}", suggest::one_of(names())))
+}
+
+/// A direction.
+pub fn direction(text: &str) -> Result<Direction, String> {
+    match text {
+        "ingress" => Ok(Direction::Ingress),
+        "egress" => Ok(Direction::Egress),
+        _ => Err("a direction is `ingress` (to the protected side) or `egress`".to_owned()),
+    }
 }
 
 /// An address.

@@ -28,6 +28,13 @@ pub fn rfc3339(time: SystemTime) -> Option<String> {
     Some(time.to_string())
 }
 
+/// RFC 3339, in UTC, to the millisecond; `None` where no calendar reaches.
+pub fn rfc3339_millis(time: SystemTime) -> Option<String> {
+    let millis = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_millis();
+    let time = jiff::Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()?;
+    Some(format!("{time:.3}"))
+}
+
 /// How long ago, in the one or two largest units: `3s`, `4m10s`, `2d3h`.
 pub fn span(seconds: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];

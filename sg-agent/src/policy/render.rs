@@ -25,13 +25,16 @@ pub fn human(diagnostics: &[Diagnostic], sources: &Sources, colour: bool) -> Str
     out
 }
 
-#[derive(Clone, Copy)]
-struct Style {
-    colour: bool,
+/// Whether text is painted.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// With ANSI colours.
+    pub colour: bool,
 }
 
 impl Style {
-    fn paint(self, codes: &str, text: &str) -> String {
+    /// `text` with the attributes `codes` (ECMA-48, SGR).
+    pub fn paint(self, codes: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{codes}m{text}\x1b[0m") } else { text.to_owned() }
     }
 

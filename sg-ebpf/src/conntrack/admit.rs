@@ -3,11 +3,15 @@
 use aya_ebpf::helpers::generated::bpf_loop;
 use sg_common::{
     conntrack::{Entry, Kind, Life, Place, State},
+    events::End,
     limits::BUCKET_SLOTS,
     verdict::Reason,
 };
 
-use super::{Found, Table, atomic, count, counters, life_of, read_life, set_tag, swap_life, sweep::release};
+use super::{
+    Found, Table, atomic, count, counters, life_of, read_life, set_tag, swap_life, sweep::release,
+    tell_closed,
+};
 use crate::scene::Scene;
 
 /// How many entries there may be, and what to say when there are.
@@ -69,7 +73,7 @@ pub fn admit<T: Table>(
     match T::slot(earlier) {
         Some(entry) if earlier != mine.slot => {
             // If the earlier one has taken ours back meanwhile, it takes us for the one that was new.
-            let is_new = !release::<T>(mine.slot, mine.entry, mine.life);
+            let is_new = !release::<T>(mine.slot, mine.entry, mine.life, None);
             Ok(Admitted { found: Found { entry, slot: earlier, life: read_life(entry) }, is_new })
         }
         _ => Ok(Admitted { found: mine, is_new }),
@@ -99,7 +103,7 @@ fn settle_rivals<T: Table>(key: &T::Key, place: &Place, mine: u32, now: u64) -> 
 #[inline(never)]
 fn take_back<T: Table>(key: &T::Key, slot: u32, now: u64) -> bool {
     match super::at_slot::<T>(key, slot, now) {
-        Some(found) => release::<T>(slot, found.entry, found.life),
+        Some(found) => release::<T>(slot, found.entry, found.life, None),
         None => false,
     }
 }
@@ -229,6 +233,7 @@ fn claim<T: Table>(entry: *mut Entry<T::Key>, now: u64) -> Option<Life> {
     if expired {
         // SAFETY: the slot is claimed: nobody else writes the key.
         let owner = T::owner(unsafe { &(*entry).key });
+        tell_closed::<T>(entry, life, End::Over);
         count::<T>(owner, 1u64.wrapping_neg());
     }
     Some(claim)

@@ -4,11 +4,14 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use sg_common::{
     conntrack::{Entry, Kind, Life, TableUse},
     control::Control,
+    events::End,
     limits::{BUCKET_SLOTS, SEARCHED_PER_TICK},
     sweep::SweepReply,
 };
 
-use super::{Fragments, Table, V4, V6, atomic, count, counters, life_of, read_life, set_tag, swap_life};
+use super::{
+    Fragments, Table, V4, V6, atomic, count, counters, life_of, read_life, set_tag, swap_life, tell_closed,
+};
 use crate::{atomic::Atomic, scene};
 
 /// What a run over buckets carries along.
@@ -21,15 +24,18 @@ struct Run {
     pad: u32,
 }
 
-/// Frees the slot if its life word is still `life`.
+/// Frees the slot if its life word is still `life`. With an `end` that is told.
 #[inline(always)]
-pub(super) fn release<T: Table>(slot: u32, entry: *mut Entry<T::Key>, life: Life) -> bool {
+pub(super) fn release<T: Table>(slot: u32, entry: *mut Entry<T::Key>, life: Life, end: Option<End>) -> bool {
     let claim = life.claim();
     if !swap_life(entry, life, claim) {
         return false;
     }
     // SAFETY: the slot is claimed: nobody else writes the key.
     let owner = T::owner(unsafe { &(*entry).key });
+    if let Some(end) = end {
+        tell_closed::<T>(entry, life, end);
+    }
     set_tag::<T>(slot, 0);
     life_of(entry).set(claim.free().0);
     count::<T>(owner, 1u64.wrapping_neg());
@@ -38,9 +44,9 @@ pub(super) fn release<T: Table>(slot: u32, entry: *mut Entry<T::Key>, life: Life
 
 /// Frees one slot if its life word is still `life`.
 #[inline(always)]
-pub fn evict<T: Table>(slot: u32, life: Life) -> bool {
+pub fn evict<T: Table>(slot: u32, life: Life, end: End) -> bool {
     match T::slot(slot) {
-        Some(entry) if life.kind() == Kind::Live => release::<T>(slot, entry, life),
+        Some(entry) if life.kind() == Kind::Live => release::<T>(slot, entry, life, Some(end)),
         _ => false,
     }
 }
@@ -48,14 +54,15 @@ pub fn evict<T: Table>(slot: u32, life: Life) -> bool {
 /// Frees the expired slots of `buckets` buckets from `first` on.
 #[inline(always)]
 pub fn sweep<T: Table>(control: &Control, first: u32, buckets: u32, now: u64) -> SweepReply {
-    // Zeros that the verifier does not know: from known ones it would count along and never see a state again ("BPF
-    // program is too large. Processed 1000001 insn").
-    let zero = control.reserved[0];
-    let mut run = Run { now, first, freed: zero, live: zero, pad: 0 };
+    // Counted from a number that the verifier does not know: from zero it would count along and never see a state again
+    // ("BPF program is too large. Processed 1000001 insn").
+    let start = control.hz;
+    let mut run = Run { now, first, freed: start, live: start, pad: 0 };
     let each: unsafe extern "C" fn(u32, *mut Run) -> i64 = sweep_bucket::<T>;
     // SAFETY: the callback has the signature that bpf_loop calls, and `run` outlives the call.
     unsafe { bpf_loop(buckets, each as *mut _, (&raw mut run).cast(), 0) };
-    SweepReply { freed: run.freed, live: run.live, ..SweepReply::default() }
+    let [freed, live] = [run.freed, run.live].map(|count| count.wrapping_sub(start));
+    SweepReply { freed, live, ..SweepReply::default() }
 }
 
 unsafe extern "C" fn sweep_bucket<T: Table>(index: u32, run: *mut Run) -> i64 {
@@ -71,7 +78,7 @@ unsafe extern "C" fn sweep_bucket<T: Table>(index: u32, run: *mut Run) -> i64 {
         }
         if life.is_live_at(run.now) {
             run.live += 1;
-        } else if release::<T>(slot, entry, life) {
+        } else if release::<T>(slot, entry, life, Some(End::Over)) {
             run.freed += 1;
         }
     }

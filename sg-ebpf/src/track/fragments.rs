@@ -2,6 +2,7 @@
 
 use sg_common::{
     conntrack::{Key6, State, timeout},
+    events::End,
     limits::LATE_SECONDS,
     stats::NO_COUNTER,
     verdict::{Reason, Stage},
@@ -87,7 +88,7 @@ fn follow(scene: &Scene, packet: &Packet, found: &Found<Key6>) {
     };
     let seen = add_seen(found, packet.piece);
     if packet.is_last && reached {
-        conntrack::evict::<Fragments>(found.slot, found.life);
+        conntrack::evict::<Fragments>(found.slot, found.life, End::Over);
     } else if length != 0 && seen >= length {
         conntrack::shorten(found, scene.now + u64::from(scene.control.hz) * LATE_SECONDS);
     }
@@ -137,7 +138,7 @@ pub fn forget(scene: &Scene, case: &mut Case) -> Answer {
     let key = key(scene, &case.packet);
     let place = conntrack::place_of::<Fragments>(&key, scene.control);
     if let Some(found) = conntrack::find::<Fragments>(&key, &place, scene.now) {
-        conntrack::evict::<Fragments>(found.slot, found.life);
+        conntrack::evict::<Fragments>(found.slot, found.life, End::Over);
     }
     Answer::Done
 }

@@ -4,6 +4,7 @@
 use sg_common::{
     addr::{Addr, EGRESS, INGRESS},
     conntrack::{Life, State, opening, timeout},
+    events::End,
     heap::{Decision, service},
     interface::flag,
     stats::NO_COUNTER,
@@ -17,6 +18,7 @@ use crate::{
     atomic::Atomic,
     classify::{Asked, Question, counter, decide},
     conntrack::{Found, Table, life_of},
+    events,
     packet::Packet,
     scene::Scene,
 };
@@ -134,7 +136,8 @@ pub fn still_stands<K: FlowKey>(scene: &Scene, quoted: &Packet, found: &Found<K>
 }
 
 /// A SYN that the rules allow, on an entry: a retransmission or the other half of a simultaneous open moves it on. Where
-/// a connection is closing, or `cut` by a change of policy, another begins, opened by whoever sent the SYN.
+/// a connection is closing, or `cut` by a change of policy, another begins, opened by whoever sent the SYN; whether one
+/// did.
 #[inline(always)]
 pub fn reopen<T: Table<Key: FlowKey>>(
     scene: &Scene,
@@ -143,17 +146,19 @@ pub fn reopen<T: Table<Key: FlowKey>>(
     found: &Found<T::Key>,
     counter: u32,
     cut: bool,
-) {
+) -> bool {
     adopt(scene, found, counter);
     if !(cut || found.life.state() == State::FinWait || found.life.is_reset()) {
         // If another CPU is faster, it refreshes the entry just as well.
         advance::<T>(scene, packet, flow, found);
-        return;
+        return false;
     }
     let state = opening(flow.step);
     let expires = scene.now + timeout(state, false, &scene.settings.timeouts);
     let fresh = Life::live(found.life.claim(), state, scene.outward(), expires);
-    if life_of(found.entry).replace(found.life.0, fresh.0) {
+    let begins = life_of(found.entry).replace(found.life.0, fresh.0);
+    if begins {
+        events::closed(found.entry, found.life.0, if cut { End::Cut } else { End::Over });
         // SAFETY: as above.
         unsafe {
             (*found.entry).created = scene.now;
@@ -161,4 +166,5 @@ pub fn reopen<T: Table<Key: FlowKey>>(
             (*found.entry).bytes = [u64::from(packet.end), 0];
         }
     }
+    begins
 }

@@ -123,7 +123,7 @@ fn killed_anywhere_in_a_change() {
     let scene = Scene::new("80");
     drop(Daemon::start(&scene.agent));
     let before = pinned(&scene);
-    let ports = |at: u64| if at % 2 == 0 { "81" } else { "80" };
+    let ports = |at: u64| if at.is_multiple_of(2) { "81" } else { "80" };
     for at in 0..rounds() {
         let mut daemon = Daemon::start(&scene.agent);
         write_config(&scene.agent, &policy(ports(at)));

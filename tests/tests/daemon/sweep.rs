@@ -20,7 +20,7 @@ fn expired_connections_are_freed_and_live_ones_are_not() {
     let mut held = live::connect(&scene, scene.at("web", 80));
     assert!(held.echoes(PATIENT));
     let used = || scene.agent.counters().loaded.kernel.table_use(0).expect("the fill");
-    let connections = || u64::from(used().connections);
+    let connections = || used().connections;
     assert_eq!(connections(), 21);
     // Beyond what datagrams live for, and within what an established connection does.
     Clock::of(&scene.net.host).advance_seconds(200);

@@ -39,12 +39,10 @@ fn follow(writer: &mut Writer, ready: &std::sync::Barrier, is_over: impl Fn() ->
         ready.wait();
         let mut looks = 0;
         while !is_over() {
-            match tokio::time::timeout(Duration::from_millis(200), devices.changed()).await {
-                Ok(gone) => {
-                    writer.reconcile_without(&gone.expect("a change")).expect("a look");
-                    looks += 1;
-                }
-                Err(_) => {}
+            let change = tokio::time::timeout(Duration::from_millis(200), devices.changed()).await;
+            if let Ok(gone) = change {
+                writer.reconcile_without(&gone.expect("a change")).expect("a look");
+                looks += 1;
             }
         }
         looks

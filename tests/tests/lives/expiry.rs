@@ -154,10 +154,10 @@ fn an_entry_is_freed_only_as_it_was_seen() {
             life.waits(20);
             goes(life, ('+', Udp), true);
             life.waits(20);
-            assert!(!kernel.evict(before.table, before.slot, before.life).expect("an answer"));
+            assert!(!kernel.evict(before.table, before.slot, before.life, End::Flushed).expect("an answer"));
             goes(life, ('-', Udp), true);
             let now = see();
-            assert!(kernel.evict(now.table, now.slot, now.life).expect("an answer"));
+            assert!(kernel.evict(now.table, now.slot, now.life, End::Flushed).expect("an answer"));
             goes(life, ('-', Udp), false);
         })],
     );

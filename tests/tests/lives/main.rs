@@ -12,6 +12,7 @@ mod tcp;
 
 use sg_common::{
     addr::{EGRESS, INGRESS},
+    events::End,
     verdict::Reason,
 };
 use sg_tests::{
