@@ -259,6 +259,11 @@ impl State {
         self.origin.number
     }
 
+    /// The policy is as it was applied: it is written down whole, with what has become of its members.
+    pub fn forget_edits(&mut self) {
+        self.origin.edits.clear();
+    }
+
     /// The lines in force and those that were, until the other half is used.
     pub fn heap(&self) -> &Heap {
         &self.heap

@@ -15,6 +15,7 @@ use super::{
     interfaces::Device,
     reconcile::newcomers,
     trial::{Standing, Trial},
+    upgrade,
     writer::{Origin, Outcome, Writer},
 };
 use crate::{
@@ -91,7 +92,11 @@ impl Writer {
             return Ok(Brought::default());
         }
         // Who cannot be enforced is found out before anything is switched.
-        let newcomers = newcomers(&bindings, devices, &linked);
+        let newcomers = match upgrade::others(&self.place).is_empty() {
+            true => newcomers(&bindings, devices, &linked),
+            // Programs of another version are on their devices still, and their links are taken over after the switch.
+            false => Vec::new(),
+        };
         let added = self.book.close(&mut self.loaded.kernel, &newcomers, self.on_fault)?;
         if !added.is_empty() {
             self.store.save_hooks(&self.book.hooks)?;

@@ -71,7 +71,10 @@ impl Writer {
         let generation = self.loaded.state.generation();
         if !self.store.state_path(generation).exists() && self.origin == Origin::Known {
             fs::create_dir_all(self.place.state()).ok();
-            self.store.save_state(generation, &self.loaded.state.save())?;
+            self.loaded.state.forget_edits();
+            let state = &self.loaded.state;
+            self.store.save_policy(state.policy_number(), state.policy())?;
+            self.store.save_state(generation, &state.save())?;
             self.store.save_history(generation, &self.loaded.history)?;
             self.store.save_hooks(&self.book.hooks)?;
             repairs.push(format!("{} was gone: written again", self.store.state_path(generation).display()));
