@@ -25,16 +25,20 @@ pub struct Addr(pub [u8; 16]);
 
 impl Addr {
     /// The IPv4 address `octets`.
+    // Copied as a whole: of an array of single bytes LLVM keeps single bytes.
     #[inline(always)]
     pub const fn v4(octets: [u8; 4]) -> Self {
-        let [a, b, c, d] = octets;
-        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+        let mut all = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
+        all.split_at_mut(12).1.copy_from_slice(&octets);
+        Self(all)
     }
 
     /// The last four bytes: the IPv4 address, if this is one.
     #[inline(always)]
     pub const fn v4_octets(&self) -> [u8; 4] {
-        [self.0[12], self.0[13], self.0[14], self.0[15]]
+        let mut octets = [0; 4];
+        octets.copy_from_slice(self.0.split_at(12).1);
+        octets
     }
 
     /// Whether it is in `::ffff:0:0/96`: an IPv4 address, or an IPv6 address that looks like one.

@@ -15,7 +15,7 @@ mod proofs;
 #[cfg(test)]
 mod properties;
 
-pub use automaton::{Step, TcpFlags, after, opening, timeout};
+pub use automaton::{Step, TcpFlags, after, opening, refreshed, timeout};
 pub use life::{Kind, Life, State};
 
 /// IPv4 flow key. All fields in network order.
@@ -184,6 +184,8 @@ pub trait Key: Copy + Default + FromBytes + IntoBytes + Immutable {
     type Words: AsRef<[u64]> + Copy;
     /// The key's bytes as words.
     fn words(&self) -> Self::Words;
+    /// The key with these words.
+    fn from_words(words: Self::Words) -> Self;
 }
 
 impl Key for Key4 {
@@ -192,6 +194,10 @@ impl Key for Key4 {
     fn words(&self) -> [u64; 2] {
         zerocopy::transmute!(*self)
     }
+    #[inline(always)]
+    fn from_words(words: [u64; 2]) -> Self {
+        zerocopy::transmute!(words)
+    }
 }
 
 impl Key for Key6 {
@@ -199,6 +205,10 @@ impl Key for Key6 {
     #[inline(always)]
     fn words(&self) -> [u64; 5] {
         zerocopy::transmute!(*self)
+    }
+    #[inline(always)]
+    fn from_words(words: [u64; 5]) -> Self {
+        zerocopy::transmute!(words)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Counters, all per CPU: each CPU writes its own, readers add them up.
+//! Counters, all per CPU: each CPU writes its own, readers add them up. Those of rules lie in one array, a part for each
+//! CPU.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

@@ -1,16 +1,27 @@
 //! The counters.
 
-use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
+use aya_ebpf::{
+    btf_maps::{Array, PerCpuArray},
+    helpers::bpf_get_smp_processor_id,
+    macros::btf_map,
+};
 use sg_common::{
     opaque::opaque,
     stats::{DirectionStats, InterfaceStats, RuleCounter},
     verdict::Reason,
 };
 
+const MMAPABLE: usize = 1 << 10;
+
 #[btf_map]
 static STATS: PerCpuArray<InterfaceStats, 4096> = PerCpuArray::new();
+// A part for each CPU, one after the other: a per-CPU array could not be mapped by the agent.
 #[btf_map]
-static RULE_COUNTERS: PerCpuArray<RuleCounter, 262144> = PerCpuArray::new();
+static RULE_COUNTERS: Array<RuleCounter, 262144, MMAPABLE> = Array::new();
+
+/// Counters of one CPU's part; the loader sets it.
+#[unsafe(no_mangle)]
+static SG_RULE_COUNTERS: u32 = 0;
 
 #[inline(always)]
 fn with(slot: u32, direction: usize, count: impl FnOnce(&mut DirectionStats)) {
@@ -53,7 +64,14 @@ pub fn opened(slot: u32, direction: usize) {
 /// Counts a packet for the rule that decided it; a number without a counter counts nowhere.
 #[inline(always)]
 pub fn rule(counter: u32, bytes: u32, now: u64) {
-    if let Some(counter) = RULE_COUNTERS.get_ptr_mut(counter) {
+    // SAFETY: a static is valid for reads; volatile because the loader writes it.
+    let counters = unsafe { (&raw const SG_RULE_COUNTERS).read_volatile() };
+    if counter >= counters {
+        return;
+    }
+    // SAFETY: the helper takes no argument and cannot fail.
+    let first = unsafe { bpf_get_smp_processor_id() } * counters;
+    if let Some(counter) = RULE_COUNTERS.get_ptr_mut(first + counter) {
         // SAFETY: the element is this CPU's own.
         let counter = unsafe { &mut *counter };
         counter.packets += 1;

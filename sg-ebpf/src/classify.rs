@@ -1,7 +1,7 @@
 //! The policy maps: which rule decides.
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap},
+    btf_maps::{Array, HashMap, PerCpuArray},
     macros::btf_map,
 };
 use sg_common::{
@@ -23,6 +23,10 @@ const NO_PREALLOC: usize = 1;
 static HEAP: Array<Line, 65536, MMAPABLE> = Array::new();
 #[btf_map]
 static MEMBERS: HashMap<MemberKey, Member, 1048576, NO_PREALLOC> = HashMap::new();
+
+// Not on the stack of the stages that ask: "combined stack size of 4 calls is 528. Too large".
+#[btf_map]
+static LOOKUPS: PerCpuArray<Lookup, 1> = PerCpuArray::new();
 
 /// The heap map.
 #[derive(Clone, Copy)]
@@ -82,7 +86,8 @@ pub fn decide(scene: &Scene, question: &Question) -> Decision {
         (Asked::Audited, false) => scene.iface.audit[1],
     };
     let names_members = if ingress { flag::MEMBERS_INGRESS } else { flag::MEMBERS_EGRESS };
-    let lookup = Lookup {
+    let Some(lookup) = LOOKUPS.get_ptr_mut(0) else { return Decision(Decision::DEFAULT) };
+    let asked = Lookup {
         now: scene.now,
         remote: *question.remote,
         zone: scene.iface.zone,
@@ -92,7 +97,9 @@ pub fn decide(scene: &Scene, question: &Question) -> Decision {
         family: question.family as u32,
         service: question.service,
     };
-    Decision(sg_classify(&raw const lookup))
+    // SAFETY: the element is this CPU's own and this program's alone while it runs.
+    unsafe { *lookup = asked };
+    Decision(sg_classify(lookup))
 }
 
 /// What [`sg_classify`] is asked, by value.

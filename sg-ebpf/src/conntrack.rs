@@ -21,7 +21,7 @@
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use sg_common::{
-    conntrack::{Entry, Key, Key4, Key6, Kind, Life, Place, Step, TableUse, Tags, after, place},
+    conntrack::{Entry, Key, Key4, Key6, Kind, Life, Place, Step, TableUse, Tags, after, place, refreshed},
     control::{Control, Timeouts, table},
     events::End,
     limits::BUCKET_SLOTS,
@@ -187,17 +187,56 @@ pub fn find<T: Table>(key: &T::Key, at: &Place, now: u64) -> Option<Found<T::Key
 
 #[inline(always)]
 fn in_bucket<T: Table>(key: &T::Key, bucket: u32, tag: u16, now: u64) -> Option<Found<T::Key>> {
-    let tags = T::tags(bucket)?;
-    let words = tag_words(tags);
-    let first = bucket * BUCKET_SLOTS as u32;
-    let low = lanes(words[0], u64::from(tag));
-    if low != 0
-        && let Some(found) = in_lanes::<T>(key, low, first, now)
-    {
-        return Some(found);
+    let mut hits = hits::<T>(bucket, tag)?;
+    for _ in 0..BUCKET_SLOTS {
+        let slot = hits.first()?;
+        if let Some(found) = at_slot::<T>(key, bucket * BUCKET_SLOTS as u32 + slot, now) {
+            return Some(found);
+        }
+        hits.pass_over();
     }
-    let high = lanes(words[1], u64::from(tag));
-    if high != 0 { in_lanes::<T>(key, high, first + 4, now) } else { None }
+    None
+}
+
+/// The live entry of `key`, if no other key with its tag comes before it: what [`find`] finds, with one key compared.
+#[inline(always)]
+pub fn glance<T: Table>(key: &T::Key, at: &Place, now: u64) -> Option<Found<T::Key>> {
+    let slot = match hits::<T>(at.first, at.tag)?.first() {
+        Some(slot) => at.first * BUCKET_SLOTS as u32 + slot,
+        None => at.second * BUCKET_SLOTS as u32 + hits::<T>(at.second, at.tag)?.first()?,
+    };
+    at_slot::<T>(key, slot, now)
+}
+
+/// Slots of a bucket that may hold a tag: bit 15 of the lane is set, in order of the slots.
+struct Hits([u64; 2]);
+
+#[inline(always)]
+fn hits<T: Table>(bucket: u32, tag: u16) -> Option<Hits> {
+    let words = tag_words(T::tags(bucket)?);
+    Some(Hits(words.map(|word| lanes(word, u64::from(tag)))))
+}
+
+impl Hits {
+    /// The first, if there is one. By branches: where they are foreseen, the slot is read without waiting for the tags.
+    #[inline(always)]
+    fn first(&self) -> Option<u32> {
+        let [low, high] = self.0;
+        if low != 0 { lane_of(low) } else { lane_of(high).map(|lane| lane + 4) }
+    }
+
+    /// Takes the first away.
+    #[inline(always)]
+    fn pass_over(&mut self) {
+        let word = if self.0[0] != 0 { &mut self.0[0] } else { &mut self.0[1] };
+        *word &= word.wrapping_sub(1);
+    }
+}
+
+/// The first of four lanes with bit 15 set.
+#[inline(always)]
+fn lane_of(lanes: u64) -> Option<u32> {
+    (0..4).find(|lane| lanes & 0x8000 << (lane * 16) != 0)
 }
 
 /// Both words of a bucket's tags; each is changed by single atomic operations.
@@ -205,19 +244,6 @@ fn in_bucket<T: Table>(key: &T::Key, bucket: u32, tag: u16, now: u64) -> Option<
 fn tag_words(tags: *mut Tags) -> [u64; 2] {
     // SAFETY: `tags` points into an array map.
     unsafe { [(&raw const (*tags).0[0]).read_volatile(), (&raw const (*tags).0[1]).read_volatile()] }
-}
-
-#[inline(always)]
-fn in_lanes<T: Table>(key: &T::Key, mut lanes: u64, first: u32, now: u64) -> Option<Found<T::Key>> {
-    for lane in 0..4 {
-        if lanes & 0x8000 != 0
-            && let Some(found) = at_slot::<T>(key, first + lane, now)
-        {
-            return Some(found);
-        }
-        lanes >>= 16;
-    }
-    None
 }
 
 #[inline(always)]
@@ -252,7 +278,21 @@ fn holds<K: Key>(entry: *mut Entry<K>, key: &K) -> bool {
 /// Moves a connection on by one packet. `false`: another CPU was faster, and the entry must be looked up again.
 #[inline(always)]
 pub fn move_on<K>(found: &Found<K>, step: Step, from_opener: bool, now: u64, timeouts: &Timeouts) -> bool {
-    let moved = after(found.life, step, from_opener, now, timeouts);
+    becomes(found, after(found.life, step, from_opener, now, timeouts))
+}
+
+/// Moves a connection on by a packet that changes nothing but its expiry. `false`: it changes more, or likewise.
+#[inline(always)]
+pub fn refresh<K>(found: &Found<K>, step: Step, from_opener: bool, now: u64, timeouts: &Timeouts) -> bool {
+    match refreshed(found.life, step, from_opener, now, timeouts) {
+        Some(moved) => becomes(found, moved),
+        None => false,
+    }
+}
+
+/// Swaps the life word, if the new one is another; whether nobody else had changed it.
+#[inline(always)]
+fn becomes<K>(found: &Found<K>, moved: Life) -> bool {
     moved == found.life || swap_life(found.entry, found.life, moved)
 }
 
@@ -267,17 +307,14 @@ pub fn shorten<K>(found: &Found<K>, expires: u64) {
 /// Counts a packet of the connection.
 #[inline(always)]
 pub fn count_packet<K>(found: &Found<K>, from_opener: bool, bytes: u32) {
+    // By arithmetic: which way a packet goes is not foreseen.
+    let way = usize::from(!from_opener) & 1;
     // SAFETY: `entry` points into an array map. CPUs that count the same way at once may lose an increment: the
     // figures are for people.
     unsafe {
         let entry = found.entry;
-        if from_opener {
-            (*entry).packets[0] = (*entry).packets[0].wrapping_add(1);
-            (*entry).bytes[0] = (*entry).bytes[0].wrapping_add(u64::from(bytes));
-        } else {
-            (*entry).packets[1] = (*entry).packets[1].wrapping_add(1);
-            (*entry).bytes[1] = (*entry).bytes[1].wrapping_add(u64::from(bytes));
-        }
+        (*entry).packets[way] = (*entry).packets[way].wrapping_add(1);
+        (*entry).bytes[way] = (*entry).bytes[way].wrapping_add(u64::from(bytes));
     }
 }
 

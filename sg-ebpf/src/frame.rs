@@ -7,6 +7,9 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 
+use core::marker::PhantomData;
+use zerocopy::FromBytes;
+
 use crate::{
     packet::Packet,
     parse::{self, Answer},
@@ -28,6 +31,12 @@ pub trait Frame {
 
     /// `N` bytes at any offset, through a helper call.
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
+
+    /// The first `length` bytes, if they can be read without a helper call.
+    #[inline(always)]
+    fn window(&self, _length: usize) -> Option<Window<'_>> {
+        None
+    }
 
     /// Whether a VLAN tag travels beside the frame instead of in it.
     fn has_vlan_metadata(&self) -> bool {
@@ -232,6 +241,11 @@ macro_rules! global_pieces {
             }
 
             #[inline(always)]
+            fn window(&self, length: usize) -> Option<Window<'_>> {
+                if self.base == 0 { self.frame.window(length) } else { None }
+            }
+
+            #[inline(always)]
             fn has_vlan_metadata(&self) -> bool {
                 self.frame.has_vlan_metadata()
             }
@@ -319,6 +333,11 @@ impl Frame for XdpContext {
     }
 
     #[inline(always)]
+    fn window(&self, length: usize) -> Option<Window<'_>> {
+        Window::of(self.data(), self.data_end(), length)
+    }
+
+    #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let mut bytes = Aligned([0; N]);
         // SAFETY: the helper writes exactly `N` bytes to `bytes`, or fails.
@@ -341,6 +360,11 @@ impl Frame for TcContext {
             None => Frame::load(self, offset as u32),
             bytes => bytes,
         }
+    }
+
+    #[inline(always)]
+    fn window(&self, length: usize) -> Option<Window<'_>> {
+        Window::of(self.data(), self.data_end(), length)
     }
 
     #[inline(always)]
@@ -370,6 +394,44 @@ impl Frame for [u8] {
 
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         self.head(offset as usize)
+    }
+
+    fn window(&self, length: usize) -> Option<Window<'_>> {
+        let start = self.as_ptr() as usize;
+        Window::of(start, start + <[u8]>::len(self), length)
+    }
+}
+
+/// The first bytes of a frame, read where they are.
+#[derive(Clone, Copy)]
+pub struct Window<'a> {
+    start: usize,
+    length: usize,
+    /// How many bytes can be read without a helper call.
+    pub room: u32,
+    frame: PhantomData<&'a ()>,
+}
+
+impl Window<'_> {
+    #[inline(always)]
+    fn of(start: usize, end: usize, length: usize) -> Option<Self> {
+        let room = (end - start) as u32;
+        (start + length <= end).then_some(Self { start, length, room, frame: PhantomData })
+    }
+
+    /// The value at `offset`, in the byte order of the frame; `None` if it is not inside.
+    #[inline(always)]
+    pub fn read<T: FromBytes>(&self, offset: usize) -> Option<T> {
+        if offset + size_of::<T>() > self.length {
+            return None;
+        }
+        let at = (self.start + offset) as *const T;
+        // SAFETY: inside the window, whose bytes the frame lends; any bytes are a value. Aligned or not: see `copy`.
+        #[cfg(target_arch = "bpf")]
+        return Some(unsafe { at.read_volatile() });
+        #[cfg(not(target_arch = "bpf"))]
+        // SAFETY: likewise.
+        return Some(unsafe { at.read_unaligned() });
     }
 }
 

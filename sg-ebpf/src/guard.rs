@@ -87,13 +87,38 @@ pub fn check<L: Lines + ?Sized>(
 /// Whether [`check`] would have nothing to say: the common packet is spared it.
 #[inline(always)]
 pub fn is_plain(iface: &Interface, direction: usize, packet: &Packet) -> bool {
-    let tree = if packet.family == V4 { iface.exempt[0] } else { iface.exempt[1] };
-    let ordinary = match packet.protocol {
+    is_ordinary(packet.protocol, packet.src_port, packet.dst_port)
+        && has_no_exemption(iface, packet.family)
+        && may_come_from(iface, direction, packet.family, &packet.src, || packet.src_mac)
+}
+
+/// Whether a packet may come from this address, and `mac`, without a search.
+#[inline(always)]
+pub fn may_come_from(
+    iface: &Interface,
+    direction: usize,
+    family: u8,
+    src: &Addr,
+    mac: impl FnOnce() -> [u8; 6],
+) -> bool {
+    !is_from_guest(iface, direction) || source::is_first_address(iface, family, src, mac())
+}
+
+/// Whether packets of this protocol and these ports are no infrastructure, and nothing that a guest may not send.
+#[inline(always)]
+pub fn is_ordinary(protocol: u8, src_port: [u8; 2], dst_port: [u8; 2]) -> bool {
+    match protocol {
         protocol::TCP => true,
-        protocol::UDP => !is_dhcp_port(packet.src_port) && !is_dhcp_port(packet.dst_port),
+        protocol::UDP => !is_dhcp_port(src_port) && !is_dhcp_port(dst_port),
         _ => false,
-    };
-    ordinary && tree == 0 && (!is_from_guest(iface, direction) || source::is_first_address(iface, packet))
+    }
+}
+
+/// Whether the groups apply to every network of a family.
+#[inline(always)]
+pub fn has_no_exemption(iface: &Interface, family: u8) -> bool {
+    let tree = if family == V4 { iface.exempt[0] } else { iface.exempt[1] };
+    tree == 0
 }
 
 #[inline(always)]
@@ -255,13 +280,18 @@ fn speaks_for_itself<L: Lines + ?Sized>(
 /// Whether the other end is in a network that the groups do not apply to.
 #[inline(always)]
 fn is_exempt<L: Lines + ?Sized>(lines: &L, iface: &Interface, direction: usize, packet: &Packet) -> bool {
-    let tree = TreeRef(iface.exempt[usize::from(packet.family & 1)]);
-    if tree.is_empty() {
-        return false;
-    }
+    let tree = iface.exempt[usize::from(packet.family & 1)];
     let remote = if direction == EGRESS { &packet.dst } else { &packet.src };
-    match packet.family {
-        V4 => search_v4(lines, tree, remote.v4_octets()) != 0,
-        _ => search_v6(lines, tree, remote) != 0,
+    tree != 0 && answer(lines, tree, packet.family, remote) != 0
+}
+
+/// Answer of an address tree.
+// A function of its own: inlined at each call, the searches take the program past the 512-byte stack.
+#[inline(never)]
+fn answer<L: Lines + ?Sized>(lines: &L, tree: u32, family: u8, addr: &Addr) -> u32 {
+    if family == V4 {
+        search_v4(lines, TreeRef(tree), addr.v4_octets())
+    } else {
+        search_v6(lines, TreeRef(tree), addr)
     }
 }

@@ -9,6 +9,7 @@
 //! | [`classify`] | the policy maps: which rule decides |
 //! | [`conntrack`] | the conntrack tables: find, admit, move on, evict, sweep |
 //! | [`case`] | one packet on its way through the stages |
+//! | [`short`] | all of that at once, for the common packet of a live connection |
 //! | [`track`] | connection or rules: the verdict on an IP packet |
 //! | [`account`] | the counters |
 //! | [`events`] | tells whoever listens of drops and connections |
@@ -36,4 +37,5 @@ pub mod packet;
 pub mod parse;
 pub mod pipeline;
 pub mod scene;
+pub mod short;
 pub mod track;

@@ -23,14 +23,23 @@ pub mod transport;
 /// Length of an Ethernet header, and so the usual offset of what follows it.
 pub const ETHERNET: usize = 14;
 
-mod ethertype {
+/// Ethertypes (IEEE 802 numbers).
+pub mod ethertype {
+    /// IPv4.
     pub const IPV4: u16 = 0x0800;
+    /// ARP.
     pub const ARP: u16 = 0x0806;
+    /// IPv6.
     pub const IPV6: u16 = 0x86dd;
+    /// A VLAN tag (IEEE 802.1Q).
     pub const VLAN: u16 = 0x8100;
+    /// An outer VLAN tag (IEEE 802.1ad).
     pub const SERVICE_VLAN: u16 = 0x88a8;
+    /// MPLS (RFC 3032).
     pub const MPLS: u16 = 0x8847;
+    /// MPLS multicast.
     pub const MPLS_MULTICAST: u16 = 0x8848;
+    /// PPPoE session (RFC 2516).
     pub const PPPOE_SESSION: u16 = 0x8864;
     /// Smaller values are the length of an 802.3 frame.
     pub const LOWEST: u16 = 0x0600;
@@ -74,6 +83,14 @@ pub fn parse<F: Frame + ?Sized>(
         _ if guest => Err(Reason::NonIp),
         _ => other(frame, kind, at),
     }
+}
+
+/// `M` bytes of a header. Copied as a whole: of single bytes LLVM keeps single bytes.
+#[inline(always)]
+fn field<const N: usize, const M: usize>(header: &[u8; N], at: usize) -> [u8; M] {
+    let mut field = [0; M];
+    field.copy_from_slice(&header[at..at + M]);
+    field
 }
 
 /// A result as a number: [`PASSED`], or that of a [`Reason`]. The kernel refuses the type information of a `Result`

@@ -19,6 +19,7 @@ use crate::{
     packet::Content,
     parse,
     scene::{self, Hook, Manner, Scene},
+    short,
 };
 
 /// Judges a frame on interface `ifindex` for good; whether it passes.
@@ -35,6 +36,9 @@ pub fn judge<F: Frame + ?Sized>(frame: &F, ifindex: u32, hook: Hook) -> bool {
             return false;
         }
     };
+    if short::passes(frame, &scene) {
+        return true;
+    }
     let mut bytes = 0;
     let verdict = verdict(frame, &mut scene, &mut bytes);
     account::rule(verdict.counter, bytes, scene.now);
@@ -42,9 +46,10 @@ pub fn judge<F: Frame + ?Sized>(frame: &F, ifindex: u32, hook: Hook) -> bool {
         Ok(_) => account::allowed(scene.slot, scene.direction, bytes),
         Err(reason) => {
             account::dropped(scene.slot, scene.direction, reason);
-            log_drop(ifindex, scene.direction as u32, reason as u32);
+            // The interface's own number: `ifindex`, kept for here, takes a place on the stack.
+            let (ifindex, direction) = (scene.iface.ifindex, scene.direction);
+            log_drop(ifindex, direction as u32, reason as u32);
             if scene.is_heard() {
-                let direction = scene.direction;
                 events::dropped(scene.slot, direction, ifindex, reason, verdict.counter, bytes);
             }
         }

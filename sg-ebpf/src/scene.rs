@@ -1,5 +1,7 @@
 //! What is known before the first byte is read: interface, direction, settings, clock.
 
+use core::hint::assert_unchecked;
+
 use aya_ebpf::{
     btf_maps::{Array, HashMap},
     helpers::generated::bpf_jiffies64,
@@ -16,15 +18,15 @@ use sg_common::{
 const NO_PREALLOC: usize = 1;
 const MMAPABLE: usize = 1 << 10;
 
-// Mapped by the agent, so that it stores the control word at once.
+// Mapped by the agent, so that it stores the control word at once, and the rest without a system call for each element.
 #[btf_map]
 static CONTROL: Array<Control, 1, MMAPABLE> = Array::new();
 #[btf_map]
-static SETTINGS: Array<Settings, 2> = Array::new();
+static SETTINGS: Array<Settings, 2, MMAPABLE> = Array::new();
 #[btf_map]
-static DIRECTORY: Array<Interface, 8192> = Array::new();
+static DIRECTORY: Array<Interface, 8192, MMAPABLE> = Array::new();
 #[btf_map]
-static IFINDEX: Array<u32, { DIRECT_IFINDEX as usize }> = Array::new();
+static IFINDEX: Array<u32, { DIRECT_IFINDEX as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static IFINDEX_HIGH: HashMap<u32, u32, 4096, NO_PREALLOC> = HashMap::new();
 
@@ -135,8 +137,17 @@ pub fn is_unfiltered(ifindex: u32) -> bool {
         return false;
     }
     let half = Control::half(word(control));
-    let Some(iface) = DIRECTORY.get(half * control.interfaces + slot) else { return false };
+    let Some(iface) = directory(half * control.interfaces + slot) else { return false };
     iface.flags & flag::UNFILTERED != 0 && iface.ifindex == ifindex
+}
+
+/// The directory entry at `index`.
+#[inline(always)]
+fn directory(index: u32) -> Option<&'static Interface> {
+    let iface = DIRECTORY.get(index)?;
+    // SAFETY: elements of arrays are aligned to 8. LLVM does not know, and reads addresses byte by byte.
+    unsafe { assert_unchecked(core::ptr::from_ref(iface).is_aligned()) };
+    Some(iface)
 }
 
 impl Scene {
@@ -150,7 +161,7 @@ impl Scene {
         if slot == 0 || slot >= control.interfaces {
             return Err((0, Reason::NoPolicy));
         }
-        let iface = DIRECTORY.get(half * control.interfaces + slot).ok_or((0, Reason::Internal))?;
+        let iface = directory(half * control.interfaces + slot).ok_or((0, Reason::Internal))?;
         if iface.flags & flag::BOUND == 0 || iface.ifindex != ifindex {
             return Err((slot, Reason::NoPolicy));
         }
@@ -195,7 +206,7 @@ impl Scene {
         Some(Self {
             control,
             settings: SETTINGS.get(place.half)?,
-            iface: DIRECTORY.get(place.half * control.interfaces + place.slot)?,
+            iface: directory(place.half * control.interfaces + place.slot)?,
             half: place.half,
             slot: place.slot,
             direction: place.direction as usize & 1,

@@ -2,7 +2,7 @@
 
 use sg_common::{
     addr::{EGRESS, INGRESS},
-    conntrack::{opening, timeout},
+    conntrack::{Step, opening, timeout},
     control::setting,
     events::End,
     heap::Decision,
@@ -48,7 +48,7 @@ pub fn established<T: Table<Key: FlowKey>>(scene: &Scene, case: &mut Case) -> An
         return Answer::GoOn;
     }
     case.close(Verdict { outcome: Ok(Stage::Established), decision: Decision::NONE, counter });
-    if scene.manner.probe || advance::<T>(scene, &case.packet, &flow, &found) {
+    if scene.manner.probe || advance::<T>(scene, case.packet.end, flow.step, &found) {
         Answer::Done
     } else {
         Answer::Again
@@ -70,7 +70,7 @@ pub fn reconsider<T: Table<Key: FlowKey>>(scene: &Scene, case: &mut Case) -> Ans
             if !scene.manner.probe {
                 standing::adopt(scene, &found, counter);
                 // If another CPU is faster, it refreshes the entry just as well.
-                advance::<T>(scene, &case.packet, &Flow::of(&case.packet), &found);
+                advance::<T>(scene, case.packet.end, Flow::of(&case.packet).step, &found);
             }
             case.close(Verdict { outcome: Ok(Stage::Established), decision: Decision::NONE, counter })
         }
@@ -98,13 +98,13 @@ fn forget<T: Table>(scene: &Scene, found: &Found<T::Key>, end: End) {
     }
 }
 
-/// Moves a connection on and counts its packet; `false` if another CPU was faster.
+/// Moves a connection on and counts its packet of `bytes`; `false` if another CPU was faster.
 #[inline(always)]
-fn advance<T: Table>(scene: &Scene, packet: &Packet, flow: &Flow, found: &Found<T::Key>) -> bool {
+fn advance<T: Table>(scene: &Scene, bytes: u32, step: Step, found: &Found<T::Key>) -> bool {
     let from_opener = found.life.opened_by_egress() == scene.outward();
-    let moved = conntrack::move_on(found, flow.step, from_opener, scene.now, &scene.settings.timeouts);
+    let moved = conntrack::move_on(found, step, from_opener, scene.now, &scene.settings.timeouts);
     if moved {
-        conntrack::count_packet(found, from_opener, packet.end);
+        conntrack::count_packet(found, from_opener, bytes);
     }
     moved
 }

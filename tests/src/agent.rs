@@ -19,8 +19,8 @@ use tempfile::TempDir;
 
 use crate::{counters::Counters, netns::Netns};
 pub use json::{
-    DirectionCounts, End, Explained, InterfaceCounts, InterfaceStatus, RuleHits, Stats, Status, TableStatus,
-    Tracked,
+    Capacity, DirectionCounts, End, Explained, InterfaceCounts, InterfaceStatus, RuleHits, Stats, Status,
+    TableStatus, Tracked,
 };
 
 /// The agent of one host. What it loaded is unloaded on drop.

@@ -31,6 +31,8 @@
 //! | [`counters`] | what the dataplane counts, before and after a packet |
 //! | [`life`] | a connection's life, packet by packet, through the loaded programs |
 //! | [`monitor`] | a running `sg-agent monitor` |
+//! | [`tables`] | what the policy tables hold, byte by byte |
+//! | [`held`] | an agent that stays, in this process |
 //! | [`clock`] | the dataplane's clock, moved |
 //! | [`interrupt`] | Ctrl-C, so that nothing stays behind |
 //! | [`wire`] | packets through a host to a guest and back |
@@ -46,6 +48,7 @@ pub mod counters;
 pub mod daemon;
 pub mod foreign;
 pub mod guide;
+pub mod held;
 pub mod inject;
 pub mod interrupt;
 pub mod life;
@@ -63,6 +66,7 @@ pub mod replay;
 pub mod sequence;
 pub mod served;
 pub mod soak;
+pub mod tables;
 pub mod topology;
 pub mod traffic;
 pub mod tun;

@@ -117,6 +117,12 @@ impl Programs {
         self.host.enter(|| self.run(hook, ifindex, frame, times))
     }
 
+    /// The same for a thread that is in the host's namespace; only the runs matter.
+    #[track_caller]
+    pub fn repeat_here(&self, hook: Hook, ifindex: u32, frame: &[u8], times: u32) {
+        self.run(hook, ifindex, frame, times);
+    }
+
     #[track_caller]
     fn run(&self, hook: Hook, ifindex: u32, frame: &[u8], times: u32) -> (u32, Duration) {
         let context = match hook {

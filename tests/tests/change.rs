@@ -151,6 +151,7 @@ fn cut_by(before: &str, group: &str) -> BTreeSet<u16> {
     cut.iter().map(|(local, _)| local.port()).collect()
 }
 
+/// R07
 #[test]
 fn what_recheck_refuses_is_cut() {
     let one = "    rules: [{direction: ingress, protocol: tcp, ports: 81}]";

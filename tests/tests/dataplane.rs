@@ -89,6 +89,7 @@ fn collect(directory: &Path, found: &mut BTreeMap<PathBuf, (u64, i64)>) {
     }
 }
 
+/// R14, H15
 #[test]
 fn a_second_apply_writes_nothing_and_unload_leaves_nothing() {
     let scene = Scene::new();
@@ -219,7 +220,7 @@ fn a_lost_state_is_made_anew_without_letting_go() {
     let mut before = BTreeMap::new();
     collect(&links, &mut before);
     for lost in ["", "{}"] {
-        let path = scene.state().join(format!("state-{}.json", scene.agent.status().generation));
+        let path = scene.state().join(format!("state-{}", scene.agent.status().generation));
         fs::write(path, lost).expect("the state directory");
         assert_eq!(scene.agent.run(&["status"]).status, 3);
         scene.agent.apply(POLICY);
@@ -248,7 +249,7 @@ interfaces:
     let scene = Scene::new();
     scene.agent.apply(DENIED);
     assert_eq!(members(&scene.host).len(), 2);
-    let path = scene.state().join(format!("state-{}.json", scene.agent.status().generation));
+    let path = scene.state().join(format!("state-{}", scene.agent.status().generation));
     fs::remove_file(path).expect("the state");
     add(&scene.host, "tap1");
     scene.host.ip(&format!("link set dev tap1 xdp pinned {}", pins(&scene.host).join("sg_probe").display()));
@@ -293,7 +294,7 @@ fn the_membership_of_somebody_else_is_nobodys() {
     assert_eq!(verdict(), "deny");
 }
 
-/// An agent of another build, with the same tables: its programs take the place of those on the hooks, link by link.
+/// H07: An agent of another build, with the same tables: its programs take the place of those on the hooks, link by link.
 #[test]
 fn programs_of_another_build_are_replaced_while_packets_pass() {
     let scene = Scene::new();
@@ -352,7 +353,7 @@ fn programs_are_replaced_although_a_device_has_gone() {
     }
 }
 
-/// Tables of another version cannot be read: new ones are made beside them, and the links move over. At no moment is a
+/// H07, H08: Tables of another version cannot be read: new ones are made beside them, and the links move over. At no moment is a
 /// device without a program.
 #[test]
 fn what_another_version_loaded_is_taken_over() {

@@ -27,6 +27,7 @@ const LACKS: [Lack; 5] = [
     ("a BPF file system", no_file_system, "is not a BPF file system"),
 ];
 
+/// E01, E03
 #[test]
 fn what_is_in_force_stays() {
     let host = Netns::with_devices(&["tap0"]);
@@ -41,6 +42,7 @@ fn what_is_in_force_stays() {
     }
 }
 
+/// E01, E03
 #[test]
 fn nothing_is_left_half_done() {
     let host = Netns::with_devices(&["tap0"]);
@@ -55,6 +57,7 @@ fn nothing_is_left_half_done() {
     assert!(!passes(&host, 81));
 }
 
+/// E06
 #[test]
 fn pins_are_found_from_where_they_do_not_show() {
     let host = Netns::with_devices(&["tap0"]);

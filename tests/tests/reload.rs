@@ -70,6 +70,7 @@ const HTTP: &str = "    rules: [{direction: ingress, protocol: tcp, ports: 80}]"
 const HTTP_AND_MORE: &str = "    rules: [{direction: ingress, protocol: tcp, ports: 80-90}]";
 const NOTHING: &str = "    rules: []";
 
+/// R01, R02
 #[test]
 fn inbound_is_cut_and_outbound_goes_on() {
     let scene = Scene::new(HTTP);
@@ -93,6 +94,7 @@ fn inbound_is_cut_and_outbound_goes_on() {
     }
 }
 
+/// R02
 #[test]
 fn an_outbound_connection_outlives_the_rule_that_let_it_out() {
     let scene = Scene::new("    rules: []");
@@ -102,6 +104,7 @@ fn an_outbound_connection_outlives_the_rule_that_let_it_out() {
     assert!(!scene.can_connect("web", "client", 443, 0, BRIEF));
 }
 
+/// R05, R06
 #[test]
 fn a_change_that_still_allows_a_connection_does_not_touch_it() {
     let scene = Scene::new(HTTP);
@@ -137,6 +140,7 @@ fn clear_cuts_every_inbound_connection_at_a_change() {
     assert!(scene.can_connect("client", "web", 80, 0, PATIENT));
 }
 
+/// R14
 #[test]
 fn applying_the_same_policy_changes_nothing() {
     let clear = format!("    on_ingress_change: clear\n{HTTP}");
@@ -146,6 +150,7 @@ fn applying_the_same_policy_changes_nothing() {
     assert!(inbound.echoes(PATIENT));
 }
 
+/// R10
 #[test]
 fn a_refused_policy_leaves_the_running_one_alone() {
     let scene = Scene::new(HTTP);
@@ -157,6 +162,7 @@ fn a_refused_policy_leaves_the_running_one_alone() {
     assert!(inbound.echoes(PATIENT));
 }
 
+/// R09
 #[test]
 fn binding_another_group_is_a_change() {
     let two = |bound: &str| {
@@ -174,6 +180,7 @@ fn binding_another_group_is_a_change() {
     assert!(!inbound.echoes(BRIEF));
 }
 
+/// R09
 #[test]
 fn leaving_a_group_cuts_what_membership_had_opened() {
     let with = |members: &str| {
@@ -190,6 +197,7 @@ fn leaving_a_group_cuts_what_membership_had_opened() {
     assert!(scene.can_connect("client", "web", 80, 0, PATIENT));
 }
 
+/// R03, R08
 #[test]
 fn a_datagram_flow_resumes_when_its_rule_returns() {
     let policy = |rules: &str| {
@@ -210,6 +218,7 @@ fn a_datagram_flow_resumes_when_its_rule_returns() {
     wire.enters(&inward, &datagram);
 }
 
+/// R03, R07
 #[test]
 fn a_syn_on_a_live_entry_is_judged_by_the_rules_of_today() {
     let rules = |rules: &str| {

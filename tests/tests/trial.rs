@@ -430,7 +430,7 @@ fn the_next_writer_readies_what_a_killed_agent_has_not() {
 #[test]
 fn a_change_that_cannot_be_gone_back_from_is_refused() {
     let scene = Scene::with(&port(80));
-    let previous = scene.state().join("previous.json");
+    let previous = scene.state().join("previous");
     std::fs::create_dir_all(previous.join("occupied")).expect("a directory");
     assert_eq!(scene.agent.try_apply(&port(81)).status, 3);
     assert_eq!(scene.open("web"), [80]);

@@ -22,7 +22,7 @@ pub struct Options {
 }
 
 /// Groups of scenarios, each numbered from 1 to this, and what they are about.
-const GROUPS: [(char, u32, &str); 11] = [
+const GROUPS: [(char, u32, &str); 14] = [
     ('P', 47, "Parsing"),
     ('T', 43, "TCP"),
     ('U', 15, "UDP"),
@@ -33,6 +33,9 @@ const GROUPS: [(char, u32, &str); 11] = [
     ('X', 10, "Other protocols"),
     ('C', 25, "The connection table"),
     ('L', 17, "Links"),
+    ('R', 15, "Changes under live connections"),
+    ('H', 19, "The life of the agent"),
+    ('E', 12, "The environment"),
     ('A', 40, "Attacks"),
 ];
 const SOURCES: [&str; 4] = ["sg-agent", "sg-common", "sg-ebpf", "tests"];
@@ -275,7 +278,7 @@ mod tests {
         assert_eq!(faults(&without, &shown(('P', 1))), Vec::<String>::new());
         assert_eq!(
             faults(&list("P01 | title").unwrap(), &shown(('P', 1))).len(),
-            250,
+            313,
             "missing from the list"
         );
         assert!(list("P01 | a\nP01 | b").is_err() && list("P01").is_err() && list("P01 | a | why").is_err());

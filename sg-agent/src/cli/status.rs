@@ -10,6 +10,7 @@ use crate::{
     daemon::reload::Reload,
     dataplane::{
         Loaded, Options, Place,
+        capacity::Fill as TableFill,
         hooks::{self, InterfaceStatus},
         trial::Pending,
     },
@@ -34,6 +35,7 @@ struct Report {
     has_returned: bool,
     interfaces: Vec<InterfaceStatus>,
     conntrack: Fill,
+    capacity: Vec<TableFill>,
     /// What the daemon last made of its file; absent where none runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     reload: Option<Reload>,
@@ -60,6 +62,7 @@ impl Status {
                 entries: loaded.kernel.count_connections(now),
                 max_entries: loaded.kernel.settings()?.max_entries,
             },
+            capacity: loaded.capacity()?,
             reload,
         };
         if self.json { Answer::json(&report) } else { Ok(Answer::text(human(&report)?)) }
@@ -115,7 +118,19 @@ fn human(report: &Report) -> anyhow::Result<String> {
     for ((hook, reason), names) in reasons(&report.interfaces) {
         writeln!(out, "{}: receive hook {hook}: {reason}", list(&names))?;
     }
+    out.push_str(&capacity(&report.capacity));
     Ok(out)
+}
+
+/// How full the tables are.
+fn capacity(fills: &[TableFill]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["TABLE", "USED", "OF", "SETTING"]);
+    for one in fills {
+        table.add_row([one.table, &one.used.to_string(), &one.max.to_string(), one.setting]);
+    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// Why receive hooks are what they are: hook and reason, and the interfaces that they go for.

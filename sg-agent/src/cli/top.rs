@@ -19,8 +19,8 @@ use ratatui::{
     },
 };
 use tokio::{
-    io::unix::AsyncFd,
     signal::unix::{SignalKind, signal},
+    sync::mpsc::{self, Receiver},
     time::{MissedTickBehavior, interval},
 };
 
@@ -138,9 +138,7 @@ async fn watch(
     options: &Options,
     every: Duration,
 ) -> anyhow::Result<()> {
-    #[expect(deprecated, reason = "its successor is unsafe; standard input stays open")]
-    let keyboard = AsyncFd::new(io::stdin())?;
-    let mut resized = signal(SignalKind::window_change())?;
+    let mut keyboard = keyboard()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut beat = interval(every.max(Duration::from_millis(100)));
@@ -150,18 +148,23 @@ async fn watch(
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = hang_up.recv() => return Ok(()),
-            _ = resized.recv() => {}
-            ready = keyboard.readable() => {
-                ready?.clear_ready();
-                while event::poll(Duration::ZERO)? {
-                    if screen.press(&event::read()?, terminal.size()?.height) == Effect::Quit {
-                        return Ok(());
-                    }
+            event = keyboard.recv() => {
+                let event = event.context("the terminal has gone")??;
+                if screen.press(&event, terminal.size()?.height) == Effect::Quit {
+                    return Ok(());
                 }
             }
             _ = beat.tick(), if !screen.view.is_paused => screen.look(options)?,
         }
     }
+}
+
+/// Keys, and changes of the terminal's size. The thread that waits for them ends with the process.
+fn keyboard() -> io::Result<Receiver<io::Result<Event>>> {
+    let (sender, events) = mpsc::channel(16);
+    let wait = move || while sender.blocking_send(event::read()).is_ok() {};
+    std::thread::Builder::new().name("keyboard".to_owned()).spawn(wait)?;
+    Ok(events)
 }
 
 /// Columns and lines of the terminal; 80 by 24 where there is none, or as the environment has them.

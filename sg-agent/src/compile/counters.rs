@@ -61,13 +61,46 @@ pub struct Listing<'a> {
     pub rules: &'a [RuleRef],
 }
 
+/// Consecutive rules that go on as consecutive rules: ranks `from .. from + len` or counters become `to .. to + len`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// First number before.
+    pub from: u32,
+    /// First number now.
+    pub to: u32,
+    /// How many.
+    pub len: u32,
+}
+
+impl Run {
+    /// Each number before and now.
+    pub fn pairs(&self) -> impl Iterator<Item = (u32, u32)> {
+        (self.from..self.from + self.len).zip(self.to..)
+    }
+
+    /// The same run from other numbers on.
+    #[must_use]
+    pub fn after(self, from: u32, to: u32) -> Self {
+        Self { from: self.from + from, to: self.to + to, ..self }
+    }
+}
+
+/// Adds a run, to the last one if it goes on there.
+fn push(runs: &mut Vec<Run>, run: Run) {
+    match runs.last_mut() {
+        Some(last) if last.from + last.len == run.from && last.to + last.len == run.to => last.len += run.len,
+        _ if run.len == 0 => {}
+        _ => runs.push(run),
+    }
+}
+
 /// How rules moved from one listing to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Moved {
     /// Every rule has the rank that it had.
     Nothing,
-    /// Old and new rank of each rule that is in both (the default, of the last rank, included).
-    Ranks(Vec<(u32, u32)>),
+    /// The ranks of the rules that are in both (the default, of the last rank, included).
+    Ranks(Vec<Run>),
 }
 
 /// Compares two listings of one direction. A rule is the same if its group and everything but its description and index is.
@@ -81,11 +114,15 @@ pub fn moved(old: Listing, new: Listing) -> Moved {
     let both = old_tail.iter().rev().zip(new_tail.iter().rev());
     let equal_at_end = both.take_while(|(old, new)| is_same(old, new)).count();
     let (old_end, new_end) = (old_rules.len() - equal_at_end, new_rules.len() - equal_at_end);
-    let mut ranks: Vec<(u32, u32)> = (0..equal as u32).map(|rank| (rank, rank)).collect();
-    ranks.extend(matched(&old_rules[..old_end], &new_rules[..new_end], equal));
+    let mut runs = Vec::new();
+    push(&mut runs, Run { from: 0, to: 0, len: equal as u32 });
+    for (from, to) in matched(&old_rules[..old_end], &new_rules[..new_end], equal) {
+        push(&mut runs, Run { from, to, len: 1 });
+    }
     // The default comes after the last rule.
-    ranks.extend((old_end as u32..=old_rules.len() as u32).zip(new_end as u32..));
-    Moved::Ranks(ranks)
+    let len = (old_rules.len() - old_end) as u32 + 1;
+    push(&mut runs, Run { from: old_end as u32, to: new_end as u32, len });
+    Moved::Ranks(runs)
 }
 
 type Resolved<'a> = (&'a Group, &'a Rule);

@@ -1,6 +1,10 @@
 //! Folding ranked rules into tables: base rows, prefix trees, membership trees.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+};
 
 use ipnet::IpNet;
 use sg_common::heap::Decision;
@@ -8,7 +12,7 @@ use sg_common::heap::Decision;
 use super::{
     error::DoesNotFit,
     heap::Heap,
-    layered::LayeredRow,
+    layered::{self, LayeredRow},
     prefixes::{self, Folded, Net},
     row::{self, Row, Services},
     sets::NamedSet,
@@ -60,6 +64,9 @@ pub fn tables(heap: &mut Heap, policy: &Policy, rules: &[Judge]) -> Result<Table
 /// Folds the rules for groups: by family the tree from set number to row. `sets` holds the sets with a group that a
 /// rule names.
 pub fn members(heap: &mut Heap, rules: &[Judge], sets: &[NamedSet]) -> Result<[u32; 2], DoesNotFit> {
+    if sets.is_empty() {
+        return Ok([0; 2]);
+    }
     let services = AllServices::of(rules);
     let mut naming: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for (number, judge) in (0..).zip(rules) {
@@ -162,12 +169,28 @@ pub fn is_host(net: &IpNet) -> bool {
 /// A prefix's row and where it is stored.
 #[derive(Clone)]
 struct Placed {
-    row: LayeredRow,
+    row: Rc<Placeable>,
     tree: u32,
 }
 
-/// The rows of prefixes. Those with several own rules are remembered: an address group puts the same rules on each of
-/// its prefixes.
+/// A row that others may be laid over.
+enum Placeable {
+    /// There was none around it; its layers, once they are needed.
+    Flat(Row, OnceCell<LayeredRow>),
+    Layered(LayeredRow),
+}
+
+impl Placeable {
+    fn overlay(&self, row: &Row) -> LayeredRow {
+        match self {
+            Self::Flat(own, layers) => layers.get_or_init(|| LayeredRow::new(own)).overlay(row),
+            Self::Layered(layers) => layers.overlay(row),
+        }
+    }
+}
+
+/// The rows of prefixes. Those whose own rules are of lists are remembered: a list puts the same rules on each of its
+/// prefixes.
 struct Rows<'a> {
     services: &'a AllServices<'a>,
     seen: HashMap<(u32, Vec<u32>), Placed>,
@@ -180,7 +203,12 @@ impl Rows<'_> {
         around: Option<&Placed>,
         own: &[(Net, u32)],
     ) -> Result<Folded<Placed>, DoesNotFit> {
-        let key = (own.len() > 1)
+        let is_of_a_list = |&(_, rule): &(Net, u32)| {
+            !matches!(self.services.rules[rule as usize].rule.remote, Remote::Prefix(_))
+        };
+        let key = own
+            .iter()
+            .all(is_of_a_list)
             .then(|| (around.map_or(0, |placed| placed.tree), own.iter().map(|&(_, rule)| rule).collect()));
         let known = key.as_ref().and_then(|key| self.seen.get(key)).cloned();
         let placed = match known {
@@ -201,8 +229,12 @@ impl Rows<'_> {
     ) -> Result<Placed, DoesNotFit> {
         let mut intervals: Vec<_> = own.iter().flat_map(|&(_, rule)| self.services.of_rule(rule)).collect();
         let own = Row::new(&mut intervals);
-        let row = around.map_or_else(|| LayeredRow::new(&own), |around| around.row.overlay(&own));
+        let Some(around) = around else {
+            let tree = layered::store_flat(heap, &own)?.0;
+            return Ok(Placed { row: Rc::new(Placeable::Flat(own, OnceCell::new())), tree });
+        };
+        let row = around.row.overlay(&own);
         let tree = row.store(heap)?.0;
-        Ok(Placed { row, tree })
+        Ok(Placed { row: Rc::new(Placeable::Layered(row)), tree })
     }
 }

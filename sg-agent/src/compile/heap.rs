@@ -3,6 +3,8 @@
 //! Trees are made from the leaves up and their inner lines hold line numbers, so storing equal lines once also stores
 //! equal trees, and the equal parts of trees that differ, once.
 
+use std::sync::Arc;
+
 use sg_common::heap::{Line, LineIndex};
 use zerocopy::transmute;
 
@@ -11,14 +13,44 @@ use super::error::DoesNotFit;
 const LINE_BYTES: u64 = size_of::<Line>() as u64;
 
 /// Lines of one half, from its base line up.
+///
+/// A plan fills a copy of the heap in force. The lines up to [`Self::settle`] are shared by copies, so that a copy costs what
+/// was added since.
 #[derive(Clone, Debug)]
 pub struct Heap {
     policy_bytes: u64,
     half: u32,
     base: LineIndex,
     end: LineIndex,
+    settled: Arc<Lines>,
+    added: Lines,
+}
+
+/// Lines and where each is.
+#[derive(Clone, Debug, Default)]
+struct Lines {
     lines: Vec<Line>,
     index: Index,
+}
+
+impl Lines {
+    fn find(&self, hash: u64, line: &Line) -> Option<u32> {
+        self.index.find(hash, |at| self.lines[at as usize] == *line)
+    }
+
+    fn push(&mut self, hash_of: u64, line: Line) {
+        let Self { lines, index } = self;
+        index.insert(hash_of, lines.len() as u32, |at| hash(&lines[at as usize]));
+        lines.push(line);
+    }
+
+    fn of(lines: Vec<Line>) -> Self {
+        let mut index = Index::default();
+        for (offset, line) in (0..).zip(&lines) {
+            index.insert(hash(line), offset, |at| hash(&lines[at as usize]));
+        }
+        Self { lines, index }
+    }
 }
 
 impl Heap {
@@ -27,17 +59,23 @@ impl Heap {
         let total = LineIndex::try_from(policy_bytes / LINE_BYTES).unwrap_or(LineIndex::MAX);
         let middle = total / 2;
         let (base, end) = if half == 0 { (1, middle.max(1)) } else { (middle.max(1), total.max(1)) };
-        Self { policy_bytes, half, base, end, lines: Vec::new(), index: Index::default() }
+        Self { policy_bytes, half, base, end, settled: Arc::default(), added: Lines::default() }
     }
 
     /// A half that already holds `lines`, read back from the kernel.
     pub fn restore(policy_bytes: u64, half: u32, lines: Vec<Line>) -> Self {
-        let mut heap = Self::new(policy_bytes, half);
-        for (offset, line) in (0..).zip(&lines) {
-            heap.index.insert(hash(line), offset, |at| hash(&lines[at as usize]));
+        Self { settled: Arc::new(Lines::of(lines)), ..Self::new(policy_bytes, half) }
+    }
+
+    /// Makes what was added part of what copies share. Cheap where there is no other copy.
+    pub fn settle(&mut self) {
+        if self.added.lines.is_empty() {
+            return;
         }
-        heap.lines = lines;
-        heap
+        let settled = Arc::make_mut(&mut self.settled);
+        for line in std::mem::take(&mut self.added).lines {
+            settled.push(hash(&line), line);
+        }
     }
 
     /// Which half it is.
@@ -55,42 +93,67 @@ impl Heap {
         self.base
     }
 
+    /// First line after the half.
+    pub fn end(&self) -> LineIndex {
+        self.end
+    }
+
     /// First line not in use.
     pub fn high_water(&self) -> LineIndex {
-        self.base + self.lines.len() as u32
+        self.border() + self.added.lines.len() as u32
+    }
+
+    /// First line that is not shared.
+    fn border(&self) -> LineIndex {
+        self.base + self.settled.lines.len() as u32
     }
 
     /// The line number of `line`'s content, stored now unless it is there already.
     pub fn store(&mut self, line: Line) -> Result<LineIndex, DoesNotFit> {
         let hash_of = hash(&line);
-        if let Some(offset) = self.index.find(hash_of, |at| self.lines[at as usize] == line) {
+        if let Some(offset) = self.settled.find(hash_of, &line) {
             return Ok(self.base + offset);
+        }
+        if let Some(offset) = self.added.find(hash_of, &line) {
+            return Ok(self.border() + offset);
         }
         let at = self.high_water();
         if at >= self.end {
             let available = u64::from(self.end - self.base) * LINE_BYTES;
             return Err(DoesNotFit::PolicyBytes { available, policy_bytes: self.policy_bytes });
         }
-        let lines = &mut self.lines;
-        self.index.insert(hash_of, lines.len() as u32, |at| hash(&lines[at as usize]));
-        lines.push(line);
+        self.added.push(hash_of, line);
         Ok(at)
     }
 
     /// What was stored at and above line `mark`, an earlier [`Self::high_water`].
-    pub fn new_lines_since(&self, mark: LineIndex) -> &[Line] {
-        self.lines.get(mark.saturating_sub(self.base) as usize..).unwrap_or_default()
+    pub fn new_lines_since(&self, mark: LineIndex) -> Vec<Line> {
+        let settled = self.settled.lines.get(mark.saturating_sub(self.base) as usize..).unwrap_or_default();
+        let added = self.added.lines.get(mark.saturating_sub(self.border()) as usize..).unwrap_or_default();
+        [settled, added].concat()
     }
 
     /// Forgets what was stored at and above line `mark`.
     pub fn roll_back(&mut self, mark: LineIndex) {
-        self.lines.truncate(mark.saturating_sub(self.base) as usize);
-        *self = Self::restore(self.policy_bytes, self.half, std::mem::take(&mut self.lines));
+        if mark >= self.high_water() {
+            return;
+        }
+        let mut lines = std::mem::take(&mut self.added).lines;
+        if mark < self.border() {
+            let kept = &self.settled.lines[..mark.saturating_sub(self.base) as usize];
+            self.settled = Arc::new(Lines::of(kept.to_vec()));
+            lines.clear();
+        }
+        lines.truncate((mark - self.border()) as usize);
+        self.added = Lines::of(lines);
     }
 
     /// The line with number `index`, if it is in use.
     pub fn line(&self, index: LineIndex) -> Option<&Line> {
-        self.lines.get(index.checked_sub(self.base)? as usize)
+        match index.checked_sub(self.border()) {
+            Some(offset) => self.added.lines.get(offset as usize),
+            None => self.settled.lines.get(index.checked_sub(self.base)? as usize),
+        }
     }
 }
 
@@ -167,10 +230,32 @@ mod tests {
         assert_eq!(heap.high_water() - heap.base(), 300);
         assert_eq!(numbers[5], numbers[305]);
         assert_eq!(heap.line(numbers[999]), Some(&lines[999]));
-        let mut again = Heap::restore(1 << 20, 1, heap.new_lines_since(0).to_vec());
+        heap.settle();
+        let mut again = Heap::restore(1 << 20, 1, heap.new_lines_since(0));
         assert_eq!(again.store(Line([7; 16])), Ok(numbers[7]));
         assert_eq!(again.store(Line([300; 16])), Ok(heap.high_water()));
         assert_eq!(again.new_lines_since(heap.high_water()), [Line([300; 16])]);
+    }
+
+    #[test]
+    fn copies_share_what_is_settled_and_nothing_else() {
+        let mut heap = Heap::new(1 << 20, 0);
+        let settled: Vec<_> = (0..100).map(|n| heap.store(Line([n; 16])).unwrap()).collect();
+        heap.settle();
+        let mut copy = heap.clone();
+        assert!(Arc::ptr_eq(&copy.settled, &heap.settled));
+        let mark = copy.high_water();
+        assert_eq!(copy.store(Line([7; 16])), Ok(settled[7]));
+        assert_eq!(copy.store(Line([200; 16])), Ok(mark));
+        assert_eq!((copy.line(mark), heap.line(mark)), (Some(&Line([200; 16])), None));
+        assert_eq!(heap.store(Line([300; 16])), Ok(mark));
+        copy.roll_back(mark);
+        assert_eq!((copy.high_water(), copy.store(Line([400; 16]))), (mark, Ok(mark)));
+        copy.settle();
+        assert_eq!(copy.store(Line([400; 16])), Ok(mark));
+        copy.roll_back(settled[50]);
+        assert_eq!((copy.high_water(), copy.line(settled[50])), (settled[50], None));
+        assert_eq!(heap.line(mark), Some(&Line([300; 16])));
     }
 
     #[test]

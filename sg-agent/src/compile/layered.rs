@@ -13,6 +13,29 @@ use super::{
     tree,
 };
 
+/// Stores `row` as [`LayeredRow::store`] would, line for line, without making one: most prefixes have none inside.
+pub fn store_flat(heap: &mut Heap, row: &Row) -> Result<TreeRef, DoesNotFit> {
+    let segments = row.segments();
+    if segments.iter().all(|segment| segment.1 == Decision::NONE) {
+        return Ok(TreeRef(0));
+    }
+    let mut level: Vec<(u32, u32)> = segments.iter().map(|&(key, decision)| (key, decision.0)).collect();
+    for depth in 0.. {
+        let size = even(level.len());
+        let parts = level.len().div_ceil(size);
+        for part in 0..parts {
+            let places = &level[part * size..level.len().min((part + 1) * size)];
+            // What it overwrites belongs to this part or to one before.
+            level[part] = (places[0].0, heap.store(tree::node(places))?);
+        }
+        level.truncate(parts);
+        if let [(_, root)] = level[..] {
+            return Ok(TreeRef::new(root, depth));
+        }
+    }
+    Ok(TreeRef(0))
+}
+
 /// A row as a tree of the shape it has in the heap.
 #[derive(Clone, Debug)]
 pub struct LayeredRow {
@@ -201,6 +224,11 @@ mod tests {
                 let (flat, tree) = (Row::new(&mut all), layered.store(&mut heap).unwrap());
                 let flat = flat.store(&mut heap).unwrap();
                 assert_eq!(flat.is_empty(), tree.is_empty());
+                let row = Row::new(&mut all);
+                assert_eq!(
+                    store_flat(&mut heap, &row).unwrap(),
+                    LayeredRow::new(&row).store(&mut heap).unwrap()
+                );
                 let edges =
                     all.iter().flat_map(|&((first, end), _)| [first.saturating_sub(1), first, end - 1]);
                 for key in edges.chain([0, SERVICE_END - 1]) {

@@ -49,7 +49,7 @@ impl State {
             return Err(error);
         }
         let (members, members_to_remove) = memberships(&by_key, generation);
-        let new = self.heap.new_lines_since(mark).to_vec();
+        let new = self.heap.new_lines_since(mark);
         let lines = if new.is_empty() { Vec::new() } else { vec![(mark, new)] };
         let is_empty = members.is_empty() && lines.is_empty();
         if !is_empty {

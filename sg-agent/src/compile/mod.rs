@@ -11,6 +11,7 @@
 //! | [`prefixes`], [`tree`] | prefixes -> address trees -> lines |
 //! | [`heap`] | lines, each stored once |
 //! | [`fold`], [`mod@policy`] | ranked rules -> tables -> a chain of policy roots |
+//! | [`member_change`], [`group_change`] | single members |
 //! | [`members`], [`sets`], [`zones`] | address -> set of groups |
 //! | [`interfaces`], [`sources`] | directory entries |
 //! | [`counters`] | rule counters, and where they went |
@@ -23,6 +24,7 @@ pub mod counters;
 pub mod error;
 pub mod fate;
 pub mod fold;
+pub mod group_change;
 pub mod heap;
 pub mod interfaces;
 pub mod layered;
@@ -48,6 +50,7 @@ pub(crate) mod tests;
 
 pub use clock::Clock;
 pub use error::DoesNotFit;
+pub use group_change::Edit;
 pub use interfaces::Binding;
 pub use member_change::MemberChange;
 pub use plan::{Plan, plan};

@@ -15,7 +15,7 @@ use sg_common::{
 use super::{
     changes::changed_groups,
     clock::Clock,
-    counters::CounterRange,
+    counters::{CounterRange, Run},
     error::DoesNotFit,
     heap::Heap,
     interfaces::Binding,
@@ -52,8 +52,8 @@ pub struct Plan {
     pub members_to_remove: Vec<MemberKey>,
     /// Rule counters that are new.
     pub counters_to_zero: Vec<CounterRange>,
-    /// Rules that are the same but have another counter: old and new. Written after zeroing.
-    pub counter_moves: Vec<(u32, u32)>,
+    /// Counters of rules that are the same but have another one.
+    pub counter_moves: Vec<Run>,
     pub(super) is_empty: bool,
 }
 

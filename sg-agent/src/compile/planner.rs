@@ -18,7 +18,7 @@ use super::{
     plan::{Plan, changed_members, memberships, next_generation, renew},
     policy::{self, CompiledPolicy, KnownTicks},
     settings::settings,
-    state::{Bound, State},
+    state::{Bound, Origin, State},
     zones::Zones,
 };
 use crate::policy::Policy;
@@ -101,12 +101,17 @@ impl<'a> Planner<'a> {
         self.plan_lines();
         self.plan.is_empty = self.is_empty(&interfaces);
         let generation = if self.plan.is_empty { state.generation } else { self.generation };
+        let origin = match Arc::ptr_eq(&state.policy, policy) {
+            true => state.origin.clone(),
+            false => Origin { number: state.origin.number.wrapping_add(1), edits: Vec::new() },
+        };
         let next = State {
             is_known: true,
             generation,
             limits: state.limits,
             heap: self.heap,
             policy: Arc::clone(policy),
+            origin,
             zones: self.inputs.zones.clone(),
             members: Arc::clone(members),
             members_changed: false,
@@ -129,7 +134,7 @@ impl<'a> Planner<'a> {
     fn plan_lines(&mut self) {
         let lines = self.heap.new_lines_since(self.mark);
         if !lines.is_empty() {
-            self.plan.lines.push((self.mark, lines.to_vec()));
+            self.plan.lines.push((self.mark, lines));
         }
         self.plan.switches_heap_half = !self.may_reuse;
     }
@@ -289,8 +294,7 @@ impl<'a> Planner<'a> {
         })?;
         self.plan.counters_to_zero.push(range);
         if let Some((old, Moved::Ranks(ranks))) = moved {
-            let counters = ranks.iter().map(|(from, to)| (old.base + from, range.base + to));
-            self.plan.counter_moves.extend(counters);
+            self.plan.counter_moves.extend(ranks.iter().map(|run| run.after(old.base, range.base)));
         }
         Ok(range)
     }

@@ -14,6 +14,7 @@ use sg_common::{
 
 use super::{
     counters::CounterRange,
+    group_change::Edit,
     heap::Heap,
     interfaces::{Each, on_change},
     members::Members,
@@ -37,12 +38,22 @@ pub struct State {
     pub(super) limits: Limits,
     pub(super) heap: Heap,
     pub(super) policy: Arc<Policy>,
+    pub(super) origin: Origin,
     pub(super) zones: Zones,
     pub(super) members: Arc<Members>,
     /// Whether members were changed one by one since the policy was applied.
     pub(super) members_changed: bool,
     pub(super) policies: BTreeMap<PolicyKey, Arc<CompiledPolicy>>,
     pub(super) interfaces: BTreeMap<String, Bound>,
+}
+
+/// How the policy in force came about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Number of the policy that was applied: another policy has another number.
+    pub number: u32,
+    /// What has become of its members one by one since.
+    pub edits: Vec<Edit>,
 }
 
 /// An interface in force.
@@ -80,7 +91,8 @@ pub struct ListedRule<'a> {
     pub rule: &'a Rule,
 }
 
-/// A state that outlives the process. The heap's lines are not in it: they are read back from the kernel.
+/// A state that outlives the process. The heap's lines are not in it: they are read back from the kernel. Nor is the policy
+/// among what is written of it: it is large, and stays while other things change; see [`Saved::with_policy`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Saved {
     generation: u32,
@@ -88,11 +100,13 @@ pub struct Saved {
     heap_half: u32,
     heap_base: LineIndex,
     heap_high_water: LineIndex,
+    #[serde(skip)]
     policy: Arc<Policy>,
+    origin: Origin,
     zones: Zones,
     last_set: u32,
     sets: Vec<NamedSet>,
-    policies: Vec<(PolicyKey, CompiledPolicy)>,
+    policies: Vec<(PolicyKey, Arc<CompiledPolicy>)>,
     interfaces: BTreeMap<String, Bound>,
 }
 
@@ -100,6 +114,19 @@ impl Saved {
     /// The generation.
     pub fn generation(&self) -> u32 {
         self.generation
+    }
+
+    /// Number of the policy that goes with it.
+    pub fn policy_number(&self) -> u32 {
+        self.origin.number
+    }
+
+    /// The whole, with the policy of its number as it was applied.
+    #[must_use]
+    pub fn with_policy(mut self, mut policy: Policy) -> Self {
+        self.origin.edits.iter().for_each(|edit| edit.make(&mut policy));
+        self.policy = Arc::new(policy);
+        self
     }
 
     /// First line of the heap that belongs to the state, and the first that does not.
@@ -174,6 +201,7 @@ impl State {
             limits,
             heap: Heap::new(limits.policy_bytes, 0),
             policy: Arc::default(),
+            origin: Origin::default(),
             zones: Zones::default(),
             members: Arc::default(),
             members_changed: false,
@@ -193,6 +221,11 @@ impl State {
     /// The generation in force.
     pub fn generation(&self) -> u32 {
         self.generation
+    }
+
+    /// Makes the next plan cheap: it shares the lines that there are. Best called where there is no other copy.
+    pub fn settle(&mut self) {
+        self.heap.settle();
     }
 
     /// Moves on to `generation`, in which packets are judged as before.
@@ -221,6 +254,16 @@ impl State {
         &self.policy
     }
 
+    /// Number of the policy in force: another policy has another number.
+    pub fn policy_number(&self) -> u32 {
+        self.origin.number
+    }
+
+    /// The policy is as it was applied: it is written down whole, with what has become of its members.
+    pub fn forget_edits(&mut self) {
+        self.origin.edits.clear();
+    }
+
     /// The lines in force and those that were, until the other half is used.
     pub fn heap(&self) -> &Heap {
         &self.heap
@@ -239,6 +282,12 @@ impl State {
     /// The interfaces by name.
     pub fn interfaces(&self) -> &BTreeMap<String, Bound> {
         &self.interfaces
+    }
+
+    /// Rule counters in use.
+    pub fn counters(&self) -> u64 {
+        let ranges = self.interfaces.values().flat_map(|bound| bound.counters.iter().flatten());
+        ranges.map(|range| u64::from(range.len)).sum()
     }
 
     /// The compiled policy with this name.
@@ -287,10 +336,11 @@ impl State {
             heap_base: self.heap.base(),
             heap_high_water: self.heap.high_water(),
             policy: Arc::clone(&self.policy),
+            origin: self.origin.clone(),
             zones: self.zones.clone(),
             last_set: self.members.sets().last(),
             sets: self.members.sets().all().collect(),
-            policies: self.policies.iter().map(|(key, it)| (key.clone(), it.as_ref().clone())).collect(),
+            policies: self.policies.iter().map(|(key, it)| (key.clone(), Arc::clone(it))).collect(),
             interfaces: self.interfaces.clone(),
         }
     }
@@ -301,14 +351,15 @@ impl State {
         let specs = saved.interfaces.values().map(|bound| &bound.spec);
         let members = Members::of_policy(&saved.policy, specs, &saved.zones, &sets);
         let policies = saved.policies.into_iter().map(|(key, mut compiled)| {
-            compiled.rules = key.ranked(&saved.policy).unwrap_or_default();
-            (key, Arc::new(compiled))
+            Arc::make_mut(&mut compiled).rules = key.ranked(&saved.policy).unwrap_or_default();
+            (key, compiled)
         });
         Self {
             is_known: true,
             generation: saved.generation,
             limits: saved.limits,
             heap: Heap::restore(saved.limits.policy_bytes, saved.heap_half, lines),
+            origin: saved.origin,
             zones: saved.zones,
             members: Arc::new(members),
             members_changed: false,

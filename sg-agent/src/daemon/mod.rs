@@ -140,8 +140,10 @@ async fn live(
     let mut devices = Devices::new()?;
     // Those that came between the list that the policy was brought into force with and the watch.
     daemon.owner.with(|owner| owner.reconcile(&BTreeSet::new())).await?;
+    // Whoever hears that it is ready may send one.
+    let signals = Signals::new()?;
     notify::ready(&daemon.reload.borrow());
-    let done = follow(&daemon, &mut watch, &mut devices).await;
+    let done = follow(&daemon, &mut watch, &mut devices, signals).await;
     clients.abort();
     watchdog.abort();
     metrics.inspect(JoinHandle::abort);
@@ -153,11 +155,33 @@ async fn live(
     Ok(started.only)
 }
 
+/// The signals that it obeys.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    fn new() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("catching a signal");
+        Ok(Self {
+            hangup: on(SignalKind::hangup())?,
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Does what the host asks for until a signal says that it is enough.
-async fn follow(daemon: &Arc<Daemon>, watch: &mut Watch, devices: &mut Devices) -> anyhow::Result<()> {
-    let on = |kind| signal(kind).context("catching a signal");
-    let [mut hangup, mut terminate, mut interrupt]: [Signal; 3] =
-        [on(SignalKind::hangup())?, on(SignalKind::terminate())?, on(SignalKind::interrupt())?];
+async fn follow(
+    daemon: &Arc<Daemon>,
+    watch: &mut Watch,
+    devices: &mut Devices,
+    signals: Signals,
+) -> anyhow::Result<()> {
+    let Signals { mut hangup, mut terminate, mut interrupt } = signals;
     let [mut trial, mut sweep, mut verify] = [TRIAL_CHECK, sweep::STEP, VERIFY].map(|period| {
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

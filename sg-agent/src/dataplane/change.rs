@@ -1,6 +1,10 @@
 //! One change of policy: from the plan to the last hook.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Loaded, bind,
@@ -11,12 +15,39 @@ use super::{
     interfaces::Device,
     reconcile::newcomers,
     trial::{Standing, Trial},
+    upgrade,
     writer::{Origin, Outcome, Writer},
 };
 use crate::{
     compile::{self, Plan, State},
     policy::Policy,
 };
+
+/// What a change replaces, as far as the way back needs it.
+#[derive(Debug)]
+pub(super) struct Before {
+    generation: u32,
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// The interfaces that it binds.
+    pub interfaces: BTreeSet<String>,
+}
+
+impl Before {
+    pub(super) fn of(state: &State) -> Self {
+        let interfaces = state.interfaces().keys().cloned().collect();
+        Self { generation: state.generation(), policy: Arc::clone(state.policy()), interfaces }
+    }
+}
+
+/// What came of bringing a policy into force.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Brought {
+    /// How long it took until it was; `None` if it was in force before.
+    pub in_force_after: Option<Duration>,
+    /// Programs that were put on devices that had none.
+    pub added: usize,
+}
 
 impl Writer {
     /// Brings `policy` into force and its programs onto their hooks. On an error what was in force may be so in part.
@@ -26,11 +57,12 @@ impl Writer {
         devices: &[Device],
         within: Option<Duration>,
     ) -> Result<Outcome, Error> {
-        let (is_changed, added) = self.bring(policy, devices, within)?;
+        let Brought { in_force_after, added } = self.bring(policy, devices, within)?;
         let hooks_changed = added + self.sync_hooks(devices, self.on_fault)?;
         Ok(Outcome {
             generation: self.loaded.state.generation(),
-            is_changed,
+            is_changed: in_force_after.is_some(),
+            in_force_after: in_force_after.unwrap_or_default(),
             interfaces: self.loaded.state.interfaces().keys().cloned().collect(),
             missing: bind::missing(policy, devices),
             hooks_changed,
@@ -39,14 +71,14 @@ impl Writer {
         })
     }
 
-    /// Makes `policy` the one that packets are judged by; false if it was. Tells also how many programs it has put on
-    /// devices that had none.
+    /// Makes `policy` the one that packets are judged by.
     pub(super) fn bring(
         &mut self,
         policy: &Arc<Policy>,
         devices: &[Device],
         within: Option<Duration>,
-    ) -> Result<(bool, usize), Error> {
+    ) -> Result<Brought, Error> {
+        let start = Instant::now();
         self.forget_replaced(devices);
         let linked = linked(&self.book.links, devices);
         let bindings = bind::bindings(policy, devices, &self.loaded.state, &linked);
@@ -57,10 +89,14 @@ impl Writer {
         }
         if plan.is_empty() && within.is_none() {
             self.rename(next)?;
-            return Ok((false, 0));
+            return Ok(Brought::default());
         }
         // Who cannot be enforced is found out before anything is switched.
-        let newcomers = newcomers(&bindings, devices, &linked);
+        let newcomers = match upgrade::others(&self.place).is_empty() {
+            true => newcomers(&bindings, devices, &linked),
+            // Programs of another version are on their devices still, and their links are taken over after the switch.
+            false => Vec::new(),
+        };
         let added = self.book.close(&mut self.loaded.kernel, &newcomers, self.on_fault)?;
         if !added.is_empty() {
             self.store.save_hooks(&self.book.hooks)?;
@@ -76,8 +112,9 @@ impl Writer {
             self.standing = Standing::OnTrial(trial);
         }
         self.loaded.kernel.switch_to(&plan);
+        let in_force_after = start.elapsed();
         self.follow(&plan, next, clock.now_tick)?;
-        Ok((true, added.len()))
+        Ok(Brought { in_force_after: Some(in_force_after), added: added.len() })
     }
 
     /// Puts everything in its place that is not seen before the switch.
@@ -85,6 +122,9 @@ impl Writer {
         let Self { loaded: Loaded { kernel, state, .. }, store, .. } = self;
         for slot in new_slots(state, next) {
             kernel.zero_stats(slot)?;
+        }
+        if next.policy_number() != state.policy_number() {
+            store.save_policy(next.policy_number(), next.policy())?;
         }
         store.save_state(plan.generation, &next.save())?;
         let written = kernel.prepare(plan).and_then(|()| match trial {
@@ -99,26 +139,28 @@ impl Writer {
         let Self { loaded, store, standing, .. } = self;
         let before = std::mem::replace(&mut loaded.state, next);
         match standing {
-            Standing::OnTrial(trial) => trial.prepare_return(&mut loaded.kernel, &before, &loaded.state)?,
+            Standing::OnTrial(trial) => trial.prepare_return(&loaded.kernel, &before, &loaded.state),
             Standing::Idle | Standing::Returned => {
                 loaded.kernel.retire(plan, &unused(&before, &loaded.state))?;
             }
         }
         let renewal = Renewal { zeroed: &plan.counters_to_zero, moved: &plan.counter_moves, tick };
-        let history = loaded.history.after(renewal, |at| loaded.rule_counter(at))?;
+        let history = loaded.history.after(renewal, |at| loaded.kernel.rule_counter(at));
         store.save_history(plan.generation, &history)?;
         loaded.history = history;
+        drop(before);
+        loaded.state.settle();
         Ok(())
     }
 
     /// After a change that lasts: the policy file in force before it is what a rollback returns to.
-    pub(super) fn conclude(&self, before: &State) -> Result<(), Error> {
-        let (was, is) = (before.generation(), self.loaded.state.generation());
+    pub(super) fn conclude(&self, before: &Before) -> Result<(), Error> {
+        let (was, is) = (before.generation, self.loaded.state.generation());
         if self.origin == Origin::Known
             && was != is
-            && !inherit::same_file(before.policy(), self.loaded.state.policy())
+            && !inherit::same_file(&before.policy, self.loaded.state.policy())
         {
-            self.store.keep_as_previous(was)?;
+            self.store.keep_as_previous(&before.policy)?;
         }
         self.store.remove_others(is);
         Ok(())
@@ -132,8 +174,9 @@ impl Writer {
             return Ok(());
         }
         if !inherit::same_file(before, policy) {
-            self.store.keep_as_previous(next.generation())?;
+            self.store.keep_as_previous(before)?;
         }
+        self.store.save_policy(next.policy_number(), policy)?;
         self.store.save_state(next.generation(), &next.save())?;
         self.loaded.state = next;
         Ok(())

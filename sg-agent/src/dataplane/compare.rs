@@ -16,27 +16,24 @@ use crate::compile::members::Members;
 
 impl Kernel {
     /// The directory entry of `slot` in `half`.
-    pub(super) fn row(&self, half: u32, slot: u32) -> Result<Interface, Error> {
-        let at = half * self.control().interfaces + slot;
-        self.maps.directory.get(&at, 0).attempt(|| "reading the directory".to_owned())
+    pub(super) fn row(&self, half: u32, slot: u32) -> Interface {
+        self.maps.directory.get((half * self.control().interfaces + slot) as usize)
     }
 
     /// The slot of a device; 0 if it has none.
     pub(super) fn slot_of(&self, ifindex: u32) -> Result<u32, Error> {
-        let maps = &self.maps;
-        let found = match ifindex < DIRECT_IFINDEX {
-            true => maps.ifindex.get(&ifindex, 0),
-            false => maps.ifindex_high.get(&ifindex, 0),
-        };
-        match found {
+        if ifindex < DIRECT_IFINDEX {
+            return Ok(self.maps.ifindex.load_first_half(ifindex as usize));
+        }
+        match self.maps.ifindex_high.get(&ifindex, 0) {
             Err(error) if is_absent(&error) => Ok(0),
             found => found.attempt(|| format!("reading the slot of interface index {ifindex}")),
         }
     }
 
     /// Writes the settings of `half`.
-    pub(super) fn set_settings(&mut self, half: u32, settings: Settings) -> Result<(), Error> {
-        self.maps.settings.set(half, settings, 0).attempt(|| "writing the settings".to_owned())
+    pub(super) fn set_settings(&self, half: u32, settings: &Settings) {
+        self.maps.settings.set(half as usize, settings);
     }
 
     /// The membership of an address.

@@ -12,7 +12,6 @@ use super::{
     write::grace_period,
     writer::{Outcome, Writer, clear},
 };
-use crate::policy::Policy;
 
 impl Writer {
     /// Fails while a change waits for its confirmation.
@@ -66,7 +65,7 @@ impl Writer {
     fn keep_before(&mut self, generation: u32) -> Result<BTreeSet<u32>, Error> {
         let Some(before) = self.store.state(generation) else { return Ok(BTreeSet::new()) };
         if !inherit::same_file(before.policy(), self.loaded.state.policy()) {
-            self.store.keep_as_previous(generation)?;
+            self.store.keep_as_previous(before.policy())?;
         }
         Ok(before.devices())
     }
@@ -110,17 +109,18 @@ impl Writer {
             Standing::OnTrial(_) => {
                 let is_first = Control::generation(self.loaded.kernel.control().fallback) == 0;
                 self.give_up()?;
-                Ok((!is_first).then(|| self.outcome()))
+                Ok((!is_first).then(|| self.in_force()))
             }
             Standing::Returned => {
                 self.standing = Standing::Idle;
-                Ok(Some(self.outcome()))
+                Ok(Some(self.in_force()))
             }
             Standing::Idle => self.apply_previous().map(Some),
         }
     }
 
-    fn outcome(&self) -> Outcome {
+    /// What is in force, as the outcome of a change.
+    pub(super) fn in_force(&self) -> Outcome {
         let state = &self.loaded.state;
         Outcome {
             generation: state.generation(),
@@ -131,10 +131,9 @@ impl Writer {
     }
 
     fn apply_previous(&mut self) -> Result<Outcome, Error> {
-        let Some(previous) = self.store.previous() else {
+        let Some(mut policy) = self.store.previous() else {
             return Err(Error::InUse("there is no policy before to return to".to_owned()));
         };
-        let mut policy = Policy::clone(previous.policy());
         policy.interfaces.retain(|entry| !entry.attached);
         inherit::inherit(&mut policy, &self.loaded.state, &interfaces::list()?);
         let outcome = self.apply(&Arc::new(policy))?;

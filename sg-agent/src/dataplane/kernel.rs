@@ -1,7 +1,6 @@
 //! The tables and programs of one network namespace.
 
 use std::{
-    collections::BTreeSet,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -37,8 +36,6 @@ pub struct Kernel {
     pub(super) programs: Programs,
     /// Where it is pinned, and the inode of that directory.
     directory: (PathBuf, Option<u64>),
-    /// The slots that each half of the directory may have entries in; `None`: any. There is one writer.
-    pub(super) used: [Option<BTreeSet<u32>>; 2],
 }
 
 /// Index of a word of [`Control`].
@@ -77,8 +74,7 @@ impl Kernel {
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
         let maps = Maps::open(directory)?;
         let programs = Programs::open(directory)?;
-        let used = [None, None];
-        Ok(Self { maps, programs, directory: (directory.to_owned(), inode(directory)), used })
+        Ok(Self { maps, programs, directory: (directory.to_owned(), inode(directory)) })
     }
 
     /// Whether it is still what is pinned there: it is not after `unload`.
@@ -145,7 +141,7 @@ impl Kernel {
     /// Settings in force.
     pub fn settings(&self) -> Result<Settings, Error> {
         let half = Control::half(self.word_in_force()?);
-        self.maps.settings.get(&half, 0).attempt(|| "reading the settings".to_owned())
+        Ok(self.maps.settings.get(half as usize))
     }
 
     /// The kernel side's clock and ours.
@@ -180,20 +176,18 @@ impl Kernel {
     /// Rule counters, all CPUs together, since they were last zeroed; see
     /// [`Loaded::rule_counters`](super::Loaded::rule_counters).
     pub fn rule_counters(&self, range: std::ops::Range<u32>) -> Result<Vec<RuleCounter>, Error> {
-        range.map(|at| self.rule_counter(at)).collect()
+        Ok(range.map(|at| self.rule_counter(at)).collect())
     }
 
     /// One of them.
-    pub(super) fn rule_counter(&self, at: u32) -> Result<RuleCounter, Error> {
-        let by_cpu =
-            self.maps.rule_counters.get(&at, 0).attempt(|| "reading the rule counters".to_owned())?;
+    pub(super) fn rule_counter(&self, at: u32) -> RuleCounter {
         let mut sum = RuleCounter::default();
-        for one in by_cpu.iter() {
+        for one in self.of_every_cpu(at).map(|at| self.maps.rule_counters.get(at)) {
             sum.packets += one.packets;
             sum.bytes += one.bytes;
             sum.last_hit = sum.last_hit.max(one.last_hit);
         }
-        Ok(sum)
+        sum
     }
 
     /// Slots of the connection and fragment tables in use by the interface in `slot` (0: by all), expired ones that
@@ -260,13 +254,7 @@ impl Kernel {
 
     /// Lines of the heap.
     pub(super) fn lines(&self, range: std::ops::Range<LineIndex>) -> Vec<Line> {
-        const WORDS: usize = size_of::<Line>() / size_of::<u64>();
-        let line = |line: LineIndex| {
-            let first = line as usize * WORDS;
-            let words: [u64; WORDS] = std::array::from_fn(|at| self.maps.heap.load(first + at));
-            zerocopy::transmute!(words)
-        };
-        range.map(line).collect()
+        range.map(|line| self.maps.heap.get(line as usize)).collect()
     }
 
     /// Sizes of the tables.
@@ -276,8 +264,8 @@ impl Kernel {
         Ok(Sizes {
             buckets,
             interfaces,
-            lines: (self.maps.heap.words() * size_of::<u64>() / size_of::<Line>()) as u32,
-            rule_counters: self.maps.rule_counters.len(),
+            lines: self.maps.heap.len() as u32,
+            rule_counters: (self.maps.rule_counters.len() / self.maps.cpus) as u32,
             members: members.max_entries(),
         })
     }

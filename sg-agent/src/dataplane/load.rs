@@ -80,7 +80,7 @@ impl Sizes {
         ]
     }
 
-    fn max_entries(&self) -> [(&'static str, u32); 13] {
+    fn max_entries(&self, cpus: u32) -> [(&'static str, u32); 13] {
         let [v4, v6, fragments] = self.buckets;
         let slots = |buckets: u32| buckets * BUCKET_SLOTS as u32;
         [
@@ -96,7 +96,7 @@ impl Sizes {
             (maps::FRAG, slots(fragments)),
             (maps::TABLE_USE, self.interfaces),
             (maps::STATS, self.interfaces),
-            (maps::RULE_COUNTERS, self.rule_counters),
+            (maps::RULE_COUNTERS, self.rule_counters.saturating_mul(cpus)),
         ]
     }
 }
@@ -186,13 +186,15 @@ fn load(sizes: &Sizes, tables: Option<&Path>) -> Result<Ebpf, Error> {
     for (name, directory) in maps::NAMES.into_iter().zip(tables.into_iter().cycle()) {
         loader.map_pin_path(name, directory.join(name));
     }
-    for (name, entries) in sizes.max_entries() {
+    let cpus = maps::possible_cpus()? as u32;
+    for (name, entries) in sizes.max_entries(cpus) {
         loader.map_max_entries(name, entries);
     }
     let level = kernel_log::level();
     loader.override_global("AYA_LOG_LEVEL", &level, true);
+    loader.override_global("SG_RULE_COUNTERS", &sizes.rule_counters, true);
     let mut object = loader.load(OBJECT).map_err(|error| {
-        out_of_memory(&error, sizes).unwrap_or_else(|| Error::Kernel {
+        out_of_memory(&error, &sizes.max_entries(cpus)).unwrap_or_else(|| Error::Kernel {
             what: "making the kernel's tables".to_owned(),
             source: Box::new(error),
         })
@@ -210,11 +212,11 @@ fn load(sizes: &Sizes, tables: Option<&Path>) -> Result<Ebpf, Error> {
 }
 
 /// Says that the tables are too large, if that is what `error` is.
-fn out_of_memory(error: &aya::EbpfError, sizes: &Sizes) -> Option<Error> {
+fn out_of_memory(error: &aya::EbpfError, sizes: &[(&str, u32)]) -> Option<Error> {
     let aya::EbpfError::MapError(MapError::CreateError { name, io_error, .. }) = error else { return None };
     let is_memory = matches!(io_error.raw_os_error(), Some(libc::ENOMEM | libc::E2BIG));
     is_memory.then(|| {
-        let entries = sizes.max_entries().into_iter().find(|(known, _)| known == name).map_or(0, |found| found.1);
+        let entries = sizes.iter().find(|(known, _)| known == name).map_or(0, |found| found.1);
         Error::InUse(format!(
             "no memory for table {name} of {entries} elements ({io_error}): lower settings.conntrack or settings.limits"
         ))
@@ -306,9 +308,10 @@ mod tests {
         assert_eq!(sizes.interfaces, 4097);
         assert_eq!(sizes.lines, 1 << 20);
         let of =
-            |name| sizes.max_entries().into_iter().find(|(known, _)| *known == name).map(|found| found.1);
+            |name| sizes.max_entries(2).into_iter().find(|(known, _)| *known == name).map(|found| found.1);
         assert_eq!(of(maps::DIRECTORY), Some(8194));
         assert_eq!(of(maps::CT6), Some(393_216));
+        assert_eq!(of(maps::RULE_COUNTERS), Some(2 * 262_144));
         assert_eq!(of(maps::FRAG_TAGS), Some(3072));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{os::fd::AsFd as _, path::Path};
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::{
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
+    util::nr_cpus,
+};
 use sg_common::{
     conntrack::{Entry, Key4, Key6, TableUse},
     control::{Control, Settings},
@@ -12,10 +15,11 @@ use sg_common::{
     members::{Member, MemberKey},
     stats::{InterfaceStats, RuleCounter},
 };
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{
     error::{Attempt as _, Error},
-    memory::{Access, Memory},
+    memory::{Access, Elements, Memory},
 };
 
 /// Every table, by the name that it is pinned under.
@@ -64,17 +68,20 @@ pub const TOLD: &str = "TOLD";
 /// The tables that the agent reads or writes.
 pub struct Maps {
     pub control: Memory,
-    pub settings: Array<MapData, Settings>,
-    pub directory: Array<MapData, Interface>,
-    pub ifindex: Array<MapData, u32>,
+    pub settings: Elements<Settings>,
+    pub directory: Elements<Interface>,
+    pub ifindex: Memory,
     pub ifindex_high: HashMap<MapData, u32, u32>,
-    pub heap: Memory,
+    pub heap: Elements<Line>,
     pub members: HashMap<MapData, MemberKey, Member>,
     pub ct4: Memory,
     pub ct6: Memory,
     pub table_use: Array<MapData, TableUse>,
     pub stats: PerCpuArray<MapData, InterfaceStats>,
-    pub rule_counters: PerCpuArray<MapData, RuleCounter>,
+    /// Those of one CPU after those of another.
+    pub rule_counters: Elements<RuleCounter>,
+    /// CPUs that there may be.
+    pub cpus: usize,
 }
 
 impl Maps {
@@ -83,17 +90,19 @@ impl Maps {
         let array = |name| Opened::new(directory, name);
         Ok(Self {
             control: array(CONTROL)?.memory(size_of::<Control>(), Access::Write)?,
-            settings: array(SETTINGS)?.typed()?,
-            directory: array(DIRECTORY)?.typed()?,
-            ifindex: array(IFINDEX)?.typed()?,
+            settings: array(SETTINGS)?.elements()?,
+            directory: array(DIRECTORY)?.elements()?,
+            // The kernel gives each element of an array a multiple of eight bytes.
+            ifindex: array(IFINDEX)?.memory(size_of::<u32>(), Access::Write)?,
             ifindex_high: array(IFINDEX_HIGH)?.typed()?,
-            heap: array(HEAP)?.memory(size_of::<Line>(), Access::Write)?,
+            heap: array(HEAP)?.elements()?,
             members: array(MEMBERS)?.typed()?,
             ct4: array(CT4)?.memory(size_of::<Entry<Key4>>(), Access::Read)?,
             ct6: array(CT6)?.memory(size_of::<Entry<Key6>>(), Access::Read)?,
             table_use: array(TABLE_USE)?.typed()?,
             stats: array(STATS)?.typed()?,
-            rule_counters: array(RULE_COUNTERS)?.typed()?,
+            rule_counters: array(RULE_COUNTERS)?.elements()?,
+            cpus: possible_cpus()?,
         })
     }
 }
@@ -116,6 +125,11 @@ impl EventMaps {
     }
 }
 
+/// CPUs that there may be, whether they are there now or not.
+pub fn possible_cpus() -> Result<usize, Error> {
+    nr_cpus().map_err(|(what, source)| Error::Kernel { what: what.to_owned(), source: Box::new(source) })
+}
+
 /// A pinned table.
 struct Opened<'a> {
     name: &'a str,
@@ -136,6 +150,10 @@ impl<'a> Opened<'a> {
         Map::from_map_data(self.data).attempt(what)?.try_into().attempt(what)
     }
 
+    fn elements<T: FromBytes + IntoBytes + Immutable>(self) -> Result<Elements<T>, Error> {
+        self.memory(size_of::<T>(), Access::Write).map(Elements::new)
+    }
+
     fn memory(self, element: usize, access: Access) -> Result<Memory, Error> {
         let what = || format!("mapping table {}", self.name);
         let info = self.data.info().attempt(what)?;
@@ -143,7 +161,7 @@ impl<'a> Opened<'a> {
         if has != element {
             return Err(Error::Environment(format!("table {} has elements of {has} bytes", self.name)));
         }
-        let words = info.max_entries() as usize * element / size_of::<u64>();
+        let words = info.max_entries() as usize * element.div_ceil(size_of::<u64>());
         Memory::map(self.data.fd().as_fd(), words, access).attempt(what)
     }
 }

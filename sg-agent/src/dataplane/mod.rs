@@ -10,7 +10,8 @@
 //! | module | does |
 //! |---|---|
 //! | [`place`], [`environment`] | where things live; what has to be there |
-//! | `writer` | one change of policy, from the lock to the last hook |
+//! | `writer`, `change` | one change of policy, from the lock to the last hook |
+//! | `members` | single members of a group in force |
 //! | [`load`], [`clock`] | makes and pins tables and programs; how fast the kernel ticks |
 //! | [`kernel`], `write`, `maps`, `programs`, `memory` | tables and programs, opened; a plan written |
 //! | [`bind`], [`interfaces`] | which device goes with which entry of the policy, in which slot |
@@ -18,6 +19,7 @@
 //! | [`reconcile`], `trial_devices` | follows devices that come and go, also while a change is on trial |
 //! | `verify`, `compare`, `pins`, `order` | notices what somebody else has changed, and repairs it |
 //! | [`preview`] | what a change would do |
+//! | [`capacity`] | how full the tables are |
 //! | [`kernel_log`] | the debugging log of the kernel side |
 //! | [`inherit`] | what a policy file takes over from what is in force |
 //! | [`trial`] | a change that is taken back unless it is confirmed; the policy before |
@@ -28,6 +30,7 @@
 
 pub mod attach;
 pub mod bind;
+pub mod capacity;
 mod change;
 pub mod clock;
 mod compare;
@@ -45,6 +48,7 @@ pub mod listen;
 pub mod load;
 mod lock;
 mod maps;
+mod members;
 mod memory;
 mod order;
 mod pins;
@@ -117,10 +121,6 @@ impl Loaded {
             self.history.add_to(at, counter);
         }
         Ok(counters)
-    }
-
-    fn rule_counter(&self, at: u32) -> Result<RuleCounter, Error> {
-        Ok(self.rule_counters(at..at + 1)?.pop().unwrap_or_default())
     }
 
     /// Whether it is still what is in force.

@@ -1,10 +1,13 @@
-//! What is to be remembered beside the kernel's tables: the state of each generation, rule counts of earlier counters,
-//! how interfaces were attached.
+//! What is to be remembered beside the kernel's tables: the state of each generation and the policy that it is of, rule
+//! counts of earlier counters, how interfaces were attached.
+//!
+//! A file is whole or not there, whenever its writer ends: it is written beside and renamed. Nothing is flushed to a disk:
+//! the kernel's tables do not outlive the kernel, and without them the files say nothing.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{BufReader, BufWriter, Write as _},
+    io::{self, BufReader},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -14,23 +17,29 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     error::{Error, OfFile as _},
     history::History,
+    load::remove_file,
 };
 use crate::{
-    compile::Saved,
+    compile::{Saved, counters::Run},
     metrics::rules::Departed,
     policy::{
-        Text,
+        Policy, Text,
         model::{Role, RxHook},
     },
 };
 
 const STATE: &str = "state";
+const POLICY: &str = "policy";
 const COUNTERS: &str = "counters";
 const HOOKS: &str = "hooks.json";
 const TRIAL: &str = "trial.json";
 const CONFIG: &str = "config.json";
-const PREVIOUS: &str = "previous.json";
+const PREVIOUS: &str = "previous";
 const DEPARTED: &str = "departed.json";
+
+/// What the files of [`STATE`], [`POLICY`] and [`PREVIOUS`] begin with. Their format says nothing of itself: with another
+/// layout of what is in them goes another number.
+const FORMAT: &[u8; 8] = b"sg 0001\n";
 
 /// The state directory.
 #[derive(Clone, Debug)]
@@ -67,7 +76,7 @@ pub struct Hook {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Trial {
     /// Old and new counter of rules that are the same before and after it.
-    pub moved: Vec<(u32, u32)>,
+    pub moved: Vec<Run>,
 }
 
 impl Store {
@@ -83,12 +92,19 @@ impl Store {
 
     /// The state of `generation`, if it is there and can be read.
     pub fn state(&self, generation: u32) -> Option<Saved> {
-        self.read(&numbered(STATE, generation))
+        let saved: Saved = self.read_packed(&numbered(STATE, generation))?;
+        let policy = self.read_packed(&numbered(POLICY, saved.policy_number()))?;
+        Some(saved.with_policy(policy))
     }
 
-    /// Writes the state of `generation` down for good.
+    /// Writes the state of `generation` down. Its policy must be there, see [`Self::save_policy`].
     pub fn save_state(&self, generation: u32, saved: &Saved) -> Result<(), Error> {
-        self.write(&numbered(STATE, generation), saved)
+        self.write_packed(&numbered(STATE, generation), saved)
+    }
+
+    /// Writes a policy down, under its number.
+    pub fn save_policy(&self, number: u32, policy: &Policy) -> Result<(), Error> {
+        self.write_packed(&numbered(POLICY, number), policy)
     }
 
     /// Where the state of `generation` is kept.
@@ -103,12 +119,12 @@ impl Store {
 
     /// What the rules of `generation` have behind them.
     pub fn history(&self, generation: u32) -> History {
-        self.read(&numbered(COUNTERS, generation)).unwrap_or_default()
+        self.read(&counters(generation)).unwrap_or_default()
     }
 
     /// Writes down what the rules of `generation` have behind them.
     pub fn save_history(&self, generation: u32, history: &History) -> Result<(), Error> {
-        self.write(&numbered(COUNTERS, generation), history)
+        self.write(&counters(generation), history)
     }
 
     /// What is known of the change that waits for its confirmation.
@@ -126,32 +142,19 @@ impl Store {
         let _ = fs::remove_file(self.directory.join(TRIAL));
     }
 
-    /// The state that a rollback returns to.
-    pub fn previous(&self) -> Option<Saved> {
-        self.read(PREVIOUS)
+    /// The policy that a rollback returns to.
+    pub fn previous(&self) -> Option<Policy> {
+        self.read_packed(PREVIOUS)
     }
 
-    /// Makes the state of `generation` the one that a rollback returns to. It stays what it is.
-    pub fn keep_as_previous(&self, generation: u32) -> Result<(), Error> {
-        let path = self.directory.join(PREVIOUS);
-        let unfinished = self.directory.join(format!("{PREVIOUS}.unfinished"));
-        self.forget(&unfinished)?;
-        fs::hard_link(self.state_path(generation), &unfinished).of_file(&unfinished)?;
-        fs::rename(&unfinished, &path).of_file(&path)?;
-        // A rename onto another name of the same file does nothing.
-        self.forget(&unfinished)
+    /// Makes `policy` the one that a rollback returns to.
+    pub fn keep_as_previous(&self, policy: &Policy) -> Result<(), Error> {
+        self.write_packed(PREVIOUS, policy)
     }
 
     /// There is nothing to return to.
     pub fn forget_previous(&self) -> Result<(), Error> {
-        self.forget(&self.directory.join(PREVIOUS))
-    }
-
-    fn forget(&self, path: &Path) -> Result<(), Error> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).of_file(path),
-            _ => Ok(()),
-        }
+        remove_file(&self.directory.join(PREVIOUS))
     }
 
     /// What the daemon's policy file said when it was last about to be brought into force.
@@ -198,11 +201,15 @@ impl Store {
         self.files().iter().any(|name| name.starts_with(STATE) && *name != keep)
     }
 
-    /// Removes states and counts of other generations than `generation`.
+    /// Removes states and counts of other generations than `generation`, and policies of others.
     pub fn remove_others(&self, generation: u32) {
-        let keep = [numbered(STATE, generation), numbered(COUNTERS, generation)];
+        let state = numbered(STATE, generation);
+        let saved: Option<Saved> = self.read_packed(&state);
+        let policy = saved.map(|saved| numbered(POLICY, saved.policy_number()));
+        let keep = [Some(state), Some(counters(generation)), policy];
+        let is_numbered = |name: &str| [STATE, COUNTERS, POLICY].iter().any(|kind| name.starts_with(kind));
         for name in self.files() {
-            if (name.starts_with(STATE) || name.starts_with(COUNTERS)) && !keep.contains(&name) {
+            if is_numbered(&name) && !keep.iter().flatten().any(|kept| *kept == name) {
                 let _ = fs::remove_file(self.directory.join(name));
             }
         }
@@ -211,7 +218,7 @@ impl Store {
     /// Removes everything.
     pub fn clear(&self) -> Result<(), Error> {
         for name in self.files() {
-            let is_ours = [HOOKS, TRIAL, CONFIG, PREVIOUS, DEPARTED, STATE, COUNTERS]
+            let is_ours = [HOOKS, TRIAL, CONFIG, PREVIOUS, DEPARTED, STATE, POLICY, COUNTERS]
                 .iter()
                 .any(|kind| name.starts_with(kind));
             if is_ours {
@@ -239,22 +246,42 @@ impl Store {
         }
     }
 
-    /// Writes beside, flushes, renames: the file is whole or not there.
     fn write(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(value).of_file(&self.directory.join(name))?;
+        self.put(name, &bytes)
+    }
+
+    fn read_packed<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let path = self.directory.join(name);
+        let bytes = fs::read(&path).ok()?;
+        let value = bytes.strip_prefix(FORMAT).and_then(|bytes| postcard::from_bytes(bytes).ok());
+        if value.is_none() {
+            log::warn!("{}: not written by this version, or damaged", path.display());
+        }
+        value
+    }
+
+    fn write_packed(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
+        let path = self.directory.join(name);
+        let bytes = postcard::to_extend(value, FORMAT.to_vec()).map_err(io::Error::other).of_file(&path)?;
+        self.put(name, &bytes)
+    }
+
+    /// Writes beside and renames.
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let path = self.directory.join(name);
         let unfinished = self.directory.join(format!("{name}.unfinished"));
-        let file = File::create(&unfinished).of_file(&unfinished)?;
-        let mut writer = BufWriter::new(&file);
-        serde_json::to_writer(&mut writer, value).of_file(&unfinished)?;
-        writer.flush().of_file(&unfinished)?;
-        file.sync_all().of_file(&unfinished)?;
-        fs::rename(&unfinished, &path).of_file(&path)?;
-        File::open(&self.directory).and_then(|directory| directory.sync_all()).of_file(&self.directory)
+        fs::write(&unfinished, bytes).of_file(&unfinished)?;
+        fs::rename(&unfinished, &path).of_file(&path)
     }
 }
 
-fn numbered(kind: &str, generation: u32) -> String {
-    format!("{kind}-{generation}.json")
+fn numbered(kind: &str, number: u32) -> String {
+    format!("{kind}-{number}")
+}
+
+fn counters(generation: u32) -> String {
+    numbered(COUNTERS, generation) + ".json"
 }
 
 #[cfg(test)]
@@ -265,7 +292,7 @@ mod tests {
     fn files_are_whole_or_not_there() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path());
-        let trial = Trial { moved: vec![(5, 2)] };
+        let trial = Trial { moved: vec![Run { from: 5, to: 2, len: 1 }] };
         store.save_trial(&trial).unwrap();
         assert_eq!(store.trial(), trial);
         fs::write(directory.path().join("trial.json"), "{").unwrap();
@@ -278,15 +305,31 @@ mod tests {
         assert!(store.files().is_empty());
     }
 
+    /// What is written says nothing of its layout. Whoever changes [`Policy`] or [`Saved`] changes [`FORMAT`] with it, and
+    /// then the numbers here.
+    #[test]
+    fn another_layout_is_another_format() {
+        let policy =
+            crate::policy::parse_str(include_str!("../../../rules.example.yaml"), "example").policy.unwrap();
+        let bytes = [
+            postcard::to_stdvec(&policy).unwrap(),
+            postcard::to_stdvec(&crate::compile::State::new(policy.settings.limits).save()).unwrap(),
+        ];
+        let sums = bytes.map(|bytes| {
+            let sum = bytes.iter().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+            (bytes.len(), sum)
+        });
+        assert_eq!((*FORMAT, sums), (*b"sg 0001\n", [(510, 2_858_741_389), (27, 2_799_535_855)]));
+    }
+
     #[test]
     fn the_previous_state_outlives_its_generation() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path());
         let there = || directory.path().join(PREVIOUS).exists();
-        fs::write(store.state_path(4), "{}").unwrap();
-        store.keep_as_previous(4).unwrap();
-        store.keep_as_previous(4).unwrap();
-        assert_eq!(store.files().len(), 2, "{:?}", store.files());
+        store.keep_as_previous(&Policy::default()).unwrap();
+        store.keep_as_previous(&Policy::default()).unwrap();
+        assert_eq!((store.files().len(), store.previous()), (1, Some(Policy::default())));
         store.remove_others(5);
         assert!(there());
         store.forget_previous().unwrap();

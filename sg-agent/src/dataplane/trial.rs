@@ -111,17 +111,14 @@ impl Trial {
     /// are taken back: the next plan has the same generation.
     pub(super) fn arm(&self, kernel: &mut Kernel, store: &Store, plan: &Plan) -> Result<(), Error> {
         let moved = plan.counter_moves.clone();
-        let ready = store.save_trial(&store::Trial { moved }).and_then(|()| self.ready(kernel));
+        let ready = store.save_trial(&store::Trial { moved });
         if ready.is_err() {
             kernel.take_back(&plan.members)?;
+            return ready;
         }
-        ready
-    }
-
-    fn ready(&self, kernel: &mut Kernel) -> Result<(), Error> {
         let other = kernel.other_half();
-        kernel.leave_unfiltered(other, &self.only[0])?;
-        kernel.leave_unfiltered(1 - other, &self.only[1])?;
+        kernel.leave_unfiltered(other, &self.only[0]);
+        kernel.leave_unfiltered(1 - other, &self.only[1]);
         kernel.arm(self.deadline, self.fallback);
         Ok(())
     }
@@ -138,24 +135,19 @@ impl Trial {
     }
 
     /// Lets everything pass, where the change comes back to, on the devices that only it binds.
-    pub(super) fn leave_unfiltered(&self, kernel: &mut Kernel) -> Result<(), Error> {
-        kernel.leave_unfiltered(Control::half(self.fallback), &self.only[1])
+    pub(super) fn leave_unfiltered(&self, kernel: &Kernel) {
+        kernel.leave_unfiltered(Control::half(self.fallback), &self.only[1]);
     }
 
     /// Once the change is in force: what it comes back to judges anew the connections that the change has judged. A
     /// judgement of a later generation stands, so that of the return is later still.
-    pub(super) fn prepare_return(
-        &self,
-        kernel: &mut Kernel,
-        before: &State,
-        next: &State,
-    ) -> Result<(), Error> {
+    pub(super) fn prepare_return(&self, kernel: &Kernel, before: &State, next: &State) {
         let mut rows = before.interfaces().clone();
         let generation = return_generation(next.generation());
         let changed =
             returned(&mut rows, before.policy(), (next.interfaces(), next.generation()), generation);
         grace_period();
-        kernel.set_rows(Control::half(self.fallback), changed.iter().map(|name| &rows[name]))
+        kernel.set_rows(Control::half(self.fallback), changed.iter().map(|name| &rows[name]));
     }
 }
 
@@ -210,12 +202,12 @@ pub(super) fn settle(kernel: &mut Kernel, store: &Store) -> Result<(), Error> {
     kernel.repair_members(kept)?;
     let generation = return_generation(rejected);
     let moved = store.trial().moved;
-    let history = store.history(kept).returned(&moved, |at| kernel.rule_counter(at))?;
+    let history = store.history(kept).returned(&moved, |at| kernel.rule_counter(at));
     store.save_history(generation, &history)?;
     if let (Some(saved), Some(rejected)) = (store.state(kept), store.state(rejected)) {
         let back = saved.returned_from(&rejected, generation);
         // Who made the change may have been killed before `prepare_return`.
-        kernel.set_rows(Control::half(fallback), back.renewed())?;
+        kernel.set_rows(Control::half(fallback), back.renewed());
         store.save_state(generation, &back)?;
     }
     kernel.switch(generation, Control::half(fallback));

@@ -66,7 +66,7 @@ impl Writer {
         self.store.save_state(generation, &saved)?;
         let word = self.loaded.kernel.control().word;
         let row = self.loaded.state.interfaces().get(&device.name);
-        self.loaded.kernel.set_rows(Control::half(word), row.into_iter())?;
+        self.loaded.kernel.set_rows(Control::half(word), row.into_iter());
         if let Standing::OnTrial(trial) = &mut self.standing {
             trial.rehome(slot, device.ifindex);
         }
@@ -86,9 +86,11 @@ impl Writer {
             self.store.save_state(kept, &saved)?;
             let back = trial.returned(saved, rejected);
             let row = back.interfaces().get(&device.name);
-            return self.loaded.kernel.set_rows(Control::half(fallback), row.into_iter());
+            self.loaded.kernel.set_rows(Control::half(fallback), row.into_iter());
+        } else {
+            trial.leave_unfiltered(&self.loaded.kernel);
         }
-        trial.leave_unfiltered(&mut self.loaded.kernel)
+        Ok(())
     }
 
     /// Ends the connections of a slot.

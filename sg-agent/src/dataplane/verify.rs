@@ -71,7 +71,10 @@ impl Writer {
         let generation = self.loaded.state.generation();
         if !self.store.state_path(generation).exists() && self.origin == Origin::Known {
             fs::create_dir_all(self.place.state()).ok();
-            self.store.save_state(generation, &self.loaded.state.save())?;
+            self.loaded.state.forget_edits();
+            let state = &self.loaded.state;
+            self.store.save_policy(state.policy_number(), state.policy())?;
+            self.store.save_state(generation, &state.save())?;
             self.store.save_history(generation, &self.loaded.history)?;
             self.store.save_hooks(&self.book.hooks)?;
             repairs.push(format!("{} was gone: written again", self.store.state_path(generation).display()));
@@ -150,8 +153,8 @@ impl Writer {
         let Loaded { kernel, state, .. } = &mut self.loaded;
         let half = Control::half(kernel.control().word);
         for (name, bound) in state.interfaces() {
-            if kernel.row(half, bound.slot)? != bound.row {
-                kernel.set_rows(half, [bound].into_iter())?;
+            if kernel.row(half, bound.slot) != bound.row {
+                kernel.set_rows(half, [bound].into_iter());
                 repairs.push(format!("the directory entry of {name} had been changed: written again"));
             }
             if kernel.slot_of(bound.row.ifindex)? != bound.slot {
@@ -168,7 +171,7 @@ impl Writer {
         if kernel.settings()? == wanted {
             return Ok(None);
         }
-        kernel.set_settings(Control::half(kernel.control().word), wanted)?;
+        kernel.set_settings(Control::half(kernel.control().word), &wanted);
         Ok(Some("the settings had been changed: written again".to_owned()))
     }
 
@@ -179,11 +182,11 @@ impl Writer {
         let first = self.progress.line.clamp(base, end);
         let last = end.min(first.saturating_add(LINES));
         self.progress.line = if last == end { base } else { last };
-        let should: &[Line] = heap.new_lines_since(first);
+        let should = heap.new_lines_since(first);
         let is = kernel.lines(first..last);
         let differs = |(_, (is, should)): &(u32, (&Line, &Line))| is != should;
         let wrong: Vec<(LineIndex, Vec<Line>)> = (first..last)
-            .zip(is.iter().zip(should))
+            .zip(is.iter().zip(&should))
             .filter(differs)
             .map(|(at, (_, line))| (at, vec![*line]))
             .collect();

@@ -1,27 +1,22 @@
 //! Writes a plan, in the order that lets every packet see one whole policy: [`Kernel::prepare`] what nobody reads yet,
 //! [`Kernel::switch_to`] it with one store, [`Kernel::retire`] what nobody reads any more.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, thread, time::Duration};
 
-use aya::{maps::PerCpuValues, util::nr_cpus};
+use aya::maps::PerCpuValues;
 use rustix::thread::{MembarrierCommand, membarrier};
 use sg_common::{
     control::Control,
-    heap::Line,
     interface::{Interface, flag},
     limits::DIRECT_IFINDEX,
     members::{Member, MemberKey, Membership},
     stats::{InterfaceStats, RuleCounter},
 };
-use zerocopy::transmute;
 
 use super::{
     error::{Attempt as _, Error},
     kernel::Kernel,
+    maps::possible_cpus,
 };
 use crate::compile::{Plan, counters::CounterRange, state::Bound};
 
@@ -33,6 +28,9 @@ pub(super) struct Site {
     /// Its index.
     pub ifindex: u32,
 }
+
+/// A slot of the directory that is not in use.
+static UNUSED: Interface = zerocopy::transmute!([0u8; size_of::<Interface>()]);
 
 /// Longer than any packet takes, where the kernel does not say when all packets are done.
 const LONGER_THAN_A_PACKET: Duration = Duration::from_millis(100);
@@ -50,14 +48,15 @@ impl Kernel {
     /// Writes everything of `plan` that is not seen before the switch. If that fails, nothing has changed.
     pub(super) fn prepare(&mut self, plan: &Plan) -> Result<(), Error> {
         self.write_lines(plan);
-        self.zero_counters(&plan.counters_to_zero)?;
+        self.zero_counters(&plan.counters_to_zero);
         for (at, (key, membership)) in plan.members.iter().enumerate() {
             if let Err(error) = self.set_member(key, *membership) {
                 self.take_back(&plan.members[..at])?;
                 return Err(error);
             }
         }
-        let written = self.write_ifindexes(plan).and_then(|()| self.write_half(plan));
+        self.write_half(plan);
+        let written = self.write_ifindexes(plan);
         if written.is_err() {
             self.take_back(&plan.members)?;
         }
@@ -71,29 +70,21 @@ impl Kernel {
 
     /// Lets everything pass on devices that a half of the directory does not bind, each with the slot that it has in the
     /// other half. Packets may be judged by either.
-    pub(super) fn leave_unfiltered(&mut self, half: u32, devices: &[Site]) -> Result<(), Error> {
-        let first = half * self.control().interfaces;
+    pub(super) fn leave_unfiltered(&self, half: u32, devices: &[Site]) {
         for &Site { slot, ifindex } in devices {
             let row = Interface { flags: flag::UNFILTERED, ifindex, ..Interface::default() };
-            self.maps.directory.set(first + slot, row, 0).attempt(|| "writing the directory".to_owned())?;
-            self.note_used(half, slot);
+            self.set_row(half, slot, &row);
         }
-        Ok(())
     }
 
     /// Writes the directory entries of `bound` in `half`. Packets may be judged by it where the entries differ from those
     /// there in nothing but the generations: each is a word, and good with the other's old value and its new one.
-    pub(super) fn set_rows<'a>(
-        &mut self,
-        half: u32,
-        mut bound: impl Iterator<Item = &'a Bound>,
-    ) -> Result<(), Error> {
-        let first = half * self.control().interfaces;
-        bound.try_for_each(|bound| {
-            self.note_used(half, bound.slot);
-            let written = self.maps.directory.set(first + bound.slot, bound.row, 0);
-            written.attempt(|| "writing the directory".to_owned())
-        })
+    pub(super) fn set_rows<'a>(&self, half: u32, bound: impl Iterator<Item = &'a Bound>) {
+        bound.for_each(|bound| self.set_row(half, bound.slot, &bound.row));
+    }
+
+    fn set_row(&self, half: u32, slot: u32, row: &Interface) {
+        self.maps.directory.set((half * self.control().interfaces + slot) as usize, row);
     }
 
     /// Waits until nobody is judged by the policy before, then removes what only that used. `unused` are device
@@ -145,17 +136,13 @@ impl Kernel {
     }
 
     /// Which half of the heap the policy in force lies in, as the directory tells; `None` if nothing is in force.
-    pub(super) fn heap_half_in_force(&self) -> Result<Option<u32>, Error> {
+    pub(super) fn heap_half_in_force(&self) -> Option<u32> {
         let Control { word, interfaces, .. } = self.control();
         let first = Control::half(word) * interfaces;
-        let middle = (self.maps.heap.words() / (size_of::<Line>() / 8) / 2) as u32;
-        for at in first..first + interfaces {
-            let row = self.maps.directory.get(&at, 0).attempt(|| "reading the directory".to_owned())?;
-            if let Some(&line) = row.policy.iter().find(|line| **line != 0) {
-                return Ok(Some(u32::from(line >= middle)));
-            }
-        }
-        Ok(None)
+        let middle = (self.maps.heap.len() / 2) as u32;
+        let rows = (first..first + interfaces).map(|at| self.maps.directory.get(at as usize));
+        let line = rows.flat_map(|row| row.policy).find(|line| *line != 0)?;
+        Some(u32::from(line >= middle))
     }
 
     /// Starts the interface counters of `slot` anew.
@@ -164,35 +151,31 @@ impl Kernel {
         self.maps.stats.set(slot, zeros, 0).attempt(|| "zeroing the counters".to_owned())
     }
 
-    fn note_used(&mut self, half: u32, slot: u32) {
-        if let Some(used) = &mut self.used[half as usize] {
-            used.insert(slot);
-        }
-    }
-
     /// The half that is not in force. A writer has seen to it that no deadline has passed.
     pub(super) fn other_half(&self) -> u32 {
         1 - Control::half(self.control().word)
     }
 
     pub(super) fn write_lines(&self, plan: &Plan) {
-        const WORDS: usize = size_of::<Line>() / size_of::<u64>();
         for (first, lines) in &plan.lines {
             for (line, at) in lines.iter().zip(*first as usize..) {
-                let words: [u64; WORDS] = transmute!(*line);
-                for (offset, word) in words.into_iter().enumerate() {
-                    self.maps.heap.store(at * WORDS + offset, word);
-                }
+                self.maps.heap.set(at, line);
             }
         }
     }
 
-    fn zero_counters(&mut self, ranges: &[CounterRange]) -> Result<(), Error> {
+    fn zero_counters(&self, ranges: &[CounterRange]) {
         for at in ranges.iter().flat_map(|range| range.base..range.base + range.len) {
-            let zeros = on_every_cpu(RuleCounter::default())?;
-            self.maps.rule_counters.set(at, zeros, 0).attempt(|| "zeroing a rule counter".to_owned())?;
+            for counter in self.of_every_cpu(at) {
+                self.maps.rule_counters.set(counter, &RuleCounter::default());
+            }
         }
-        Ok(())
+    }
+
+    /// The places of a rule counter, one for each CPU.
+    pub(super) fn of_every_cpu(&self, at: u32) -> impl Iterator<Item = usize> {
+        let each = self.maps.rule_counters.len() / self.maps.cpus;
+        (0..self.maps.cpus).map(move |cpu| cpu * each + at as usize)
     }
 
     fn write_ifindexes(&mut self, plan: &Plan) -> Result<(), Error> {
@@ -203,7 +186,8 @@ impl Kernel {
         let what = || format!("writing the slot of interface index {ifindex}");
         let maps = &mut self.maps;
         if ifindex < DIRECT_IFINDEX {
-            return maps.ifindex.set(ifindex, slot, 0).attempt(what);
+            maps.ifindex.store_first_half(ifindex as usize, slot);
+            return Ok(());
         }
         if slot > 0 {
             return maps.ifindex_high.insert(ifindex, slot, 0).attempt(what);
@@ -214,21 +198,14 @@ impl Kernel {
         }
     }
 
-    fn write_half(&mut self, plan: &Plan) -> Result<(), Error> {
+    fn write_half(&self, plan: &Plan) {
         let half = self.other_half();
-        let interfaces = self.control().interfaces;
-        let what = || "writing the directory".to_owned();
-        let used: BTreeSet<u32> = plan.interfaces.iter().map(|(slot, _)| *slot).collect();
-        let before = self.used[half as usize].take().unwrap_or_else(|| (0..interfaces).collect());
-        for slot in before.difference(&used) {
-            let at = half * interfaces + slot;
-            self.maps.directory.set(at, Interface::default(), 0).attempt(what)?;
+        let used: BTreeMap<u32, &Interface> =
+            plan.interfaces.iter().map(|(slot, row)| (*slot, row)).collect();
+        for slot in 0..self.control().interfaces {
+            self.set_row(half, slot, used.get(&slot).copied().unwrap_or(&UNUSED));
         }
-        for (slot, row) in &plan.interfaces {
-            self.maps.directory.set(half * interfaces + slot, *row, 0).attempt(what)?;
-        }
-        self.used[half as usize] = Some(used);
-        self.maps.settings.set(half, plan.settings, 0).attempt(|| "writing the settings".to_owned())
+        self.maps.settings.set(half as usize, &plan.settings);
     }
 
     pub(super) fn set_member(&mut self, key: &MemberKey, membership: Membership) -> Result<(), Error> {
@@ -261,9 +238,7 @@ impl Kernel {
 }
 
 fn on_every_cpu<T: aya::Pod>(value: T) -> Result<PerCpuValues<T>, Error> {
-    let cpus = nr_cpus()
-        .map_err(|(what, source)| Error::Kernel { what: what.to_owned(), source: Box::new(source) })?;
-    PerCpuValues::try_from(vec![value; cpus]).attempt(|| "counting the CPUs".to_owned())
+    PerCpuValues::try_from(vec![value; possible_cpus()?]).attempt(|| "counting the CPUs".to_owned())
 }
 
 /// Whether there is no such element.

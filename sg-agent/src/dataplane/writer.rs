@@ -7,7 +7,9 @@ use std::{
 };
 
 use super::{
-    Loaded, environment,
+    Loaded,
+    change::Before,
+    environment,
     error::Error,
     history::History,
     hooks::remove_clsact,
@@ -73,6 +75,9 @@ pub struct Outcome {
     pub generation: u32,
     /// Whether it is a new one.
     pub is_changed: bool,
+    /// From the call, with a valid policy in memory, to the store of the control word. The call lasts longer: it waits
+    /// until nobody is judged by the policy before and clears up. Zero where nothing changed.
+    pub in_force_after: Duration,
     /// Interfaces in force.
     pub interfaces: Vec<String>,
     /// Entries of the policy that name a device which is not there: indexes into [`Policy::interfaces`].
@@ -158,10 +163,12 @@ impl Writer {
     /// Brings the policy of a file into force, with the bindings that `attach` has made beside it; see
     /// [`Self::apply_for`].
     pub fn apply_file(&mut self, policy: &Arc<Policy>, within: Option<Duration>) -> Result<Outcome, Error> {
+        let start = Instant::now();
         let running = &self.loaded.state;
         let mut whole = Policy::clone(policy);
         let forgotten = inherit::inherit(&mut whole, running, &interfaces::list()?);
-        Ok(Outcome { forgotten, ..self.apply_for(&Arc::new(whole), within)? })
+        let outcome = self.apply_since(start, &Arc::new(whole), within)?;
+        Ok(Outcome { forgotten, ..outcome })
     }
 
     /// Brings `policy` into force on the devices that there are, for good; see [`Self::apply_for`].
@@ -175,16 +182,29 @@ impl Writer {
     /// On an error what was in force is in force again. Where nobody knows what that was, or the way back fails as well,
     /// which is logged, packets are judged by the one policy or the other, and hooks may be those of both.
     pub fn apply_for(&mut self, policy: &Arc<Policy>, within: Option<Duration>) -> Result<Outcome, Error> {
+        self.apply_since(Instant::now(), policy, within)
+    }
+
+    fn apply_since(
+        &mut self,
+        start: Instant,
+        policy: &Arc<Policy>,
+        within: Option<Duration>,
+    ) -> Result<Outcome, Error> {
         self.check_idle()?;
         if within.is_some() {
             self.check_return()?;
         }
         let devices = interfaces::list()?;
-        let before = self.loaded.state.clone();
-        let checked = inherit::check_in_use(policy, &before, &devices)
+        let before = Before::of(&self.loaded.state);
+        let checked = inherit::check_in_use(policy, &self.loaded.state, &devices)
             .and_then(|()| self.check_hooks(policy, &devices));
         let outcome = checked.and_then(|()| {
-            let changed = self.change(policy, &devices, within).and_then(|outcome| {
+            let prepared = start.elapsed();
+            let changed = self.change(policy, &devices, within).and_then(|mut outcome| {
+                if outcome.is_changed {
+                    outcome.in_force_after += prepared;
+                }
                 if within.is_none() {
                     self.conclude(&before)?;
                 }
@@ -222,7 +242,7 @@ impl Writer {
     }
 
     /// Returns to what was in force, on the devices that it was in force on.
-    fn take_back(&mut self, before: &State, devices: &[Device]) {
+    fn take_back(&mut self, before: &Before, devices: &[Device]) {
         if self.origin != Origin::Known {
             return;
         }
@@ -232,9 +252,9 @@ impl Writer {
             }
             return;
         }
-        let was_bound = |device: &&Device| before.interfaces().contains_key(&device.name);
+        let was_bound = |device: &&Device| before.interfaces.contains(&device.name);
         let devices: Vec<Device> = devices.iter().filter(was_bound).cloned().collect();
-        match self.change(before.policy(), &devices, None) {
+        match self.change(&before.policy, &devices, None) {
             Ok(outcome) => self.store.remove_others(outcome.generation),
             Err(error) => log::error!("the policy before could not be brought back whole: {error}"),
         }
@@ -300,7 +320,7 @@ fn adopt(
             return Err(Error::StateLost { path: store.state_path(generation) });
         };
         log::warn!("{}: not readable; everything is compiled anew", store.state_path(generation).display());
-        let half = kernel.heap_half_in_force()?.unwrap_or(1);
+        let half = kernel.heap_half_in_force().unwrap_or(1);
         let state = State::lost(settings.limits, generation, half);
         return Ok((Some((Loaded { kernel, state, history: History::default() }, Origin::Lost)), standing));
     };

@@ -54,8 +54,6 @@ mod tests {
             since: 0,
             bound_as: None,
             now_called: None,
-            bound_as: None,
-            since: 0,
         }
     }
 

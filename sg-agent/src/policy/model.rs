@@ -129,13 +129,13 @@ impl Default for Quotas {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Interfaces filtered at once; 1 to 65,535. Costs about 1.5 KiB each, plus 0.7 KiB per CPU.
+    /// Interfaces filtered at once; 1 to 65,535. Costs 360 bytes each, plus 576 bytes per CPU.
     pub interfaces: u32,
     /// Bytes of compiled policy (both generations together); 1 MiB to 16 GiB.
     pub policy_bytes: u64,
     /// Rule counters: the sum over interfaces of the rules bound to each. Costs 32 bytes per CPU each.
     pub rule_counters: u32,
-    /// Group members known by exact address. Memory is taken as members appear, about 100 bytes each.
+    /// Group members known by exact address. Memory is taken as members appear, 112 bytes each.
     pub members: u32,
     /// Fragmented datagrams remembered at once on the whole host; an eighth of it for one interface.
     pub fragments: u32,

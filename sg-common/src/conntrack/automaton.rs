@@ -37,6 +37,12 @@ impl TcpFlags {
         self.0 & (Self::SYN | Self::ACK) == Self::SYN
     }
 
+    /// ACK, and neither SYN nor FIN nor RST: a segment from the middle of a connection, with whatever else.
+    #[inline(always)]
+    pub const fn only_acknowledges(self) -> bool {
+        self.0 & (Self::FIN | Self::SYN | Self::RST | Self::ACK) == Self::ACK
+    }
+
     /// Whether a TCP may send this combination: SYN, SYN+ACK, RST, RST+ACK, ACK, FIN+ACK; URG beside SYN and beside
     /// what carries ACK. PSH and the ECN bits go with anything. (The table of Linux nf_conntrack_proto_tcp.c,
     /// `tcp_valid_flags`.)
@@ -119,6 +125,28 @@ pub fn after(life: Life, step: Step, from_opener: bool, now: u64, timeouts: &Tim
         Step::Other => (State::OneWay, false),
     };
     life.moved(state, reset, answered, now + timeout(state, reset, timeouts))
+}
+
+/// [`after`] a packet that changes nothing but the expiry: a segment without SYN, FIN and RST on an established
+/// connection; traffic on one that has seen both sides, or still one only. `None` for any other.
+#[inline(always)]
+pub const fn refreshed(
+    life: Life,
+    step: Step,
+    from_opener: bool,
+    now: u64,
+    timeouts: &Timeouts,
+) -> Option<Life> {
+    const ESTABLISHED: u64 = Life(0).moved(State::Established, false, true, 0).0;
+    const TWO_WAY: u64 = Life(0).moved(State::TwoWay, false, true, 0).0;
+    const ONE_WAY: u64 = Life(0).moved(State::OneWay, false, false, 0).0;
+    let ticks = match (step, life.phase()) {
+        (Step::Tcp(flags), ESTABLISHED) if flags.only_acknowledges() => timeouts.established,
+        (Step::Other, TWO_WAY) => timeouts.bidirectional,
+        (Step::Other, ONE_WAY) if from_opener => timeouts.unidirectional,
+        _ => return None,
+    };
+    Some(life.until(now + ticks as u64))
 }
 
 /// A SYN that the rules have let pass: the opener's again, or the other side's in a simultaneous open.

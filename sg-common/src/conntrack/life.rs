@@ -160,6 +160,12 @@ impl Life {
         Self(keep | (state as u64) << STATE | reset | answered | expires & EXPIRES)
     }
 
+    /// State, reset and answered, where the word has them.
+    #[inline(always)]
+    pub(super) const fn phase(self) -> u64 {
+        self.0 & (0xf << STATE | RESET | ANSWERED)
+    }
+
     /// The same with another expiry.
     #[inline(always)]
     pub const fn until(self, expires: u64) -> Self {

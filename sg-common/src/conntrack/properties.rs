@@ -223,6 +223,18 @@ proptest! {
 
     /// A connection never grows younger.
     #[test]
+    fn what_only_refreshes_does_nothing_else(
+        start in state(), egress: bool, answered: bool, reset: bool, flags: u8, tcp: bool, from_opener: bool
+    ) {
+        let life = live(3, start, egress, 50).moved(start, reset, answered, 50);
+        let step = if tcp { Step::Tcp(TcpFlags(flags)) } else { Step::Other };
+        let moved = after(life, step, from_opener, 1000, &TIMEOUTS);
+        if let Some(refreshed) = refreshed(life, step, from_opener, 1000, &TIMEOUTS) {
+            prop_assert_eq!(refreshed, moved);
+        }
+    }
+
+    #[test]
     fn states_only_go_forward(packets in packets()) {
         let states: Vec<State> = lives(opened(), &packets).iter().map(|life| life.state()).collect();
         prop_assert!(states.is_sorted(), "{states:?}");

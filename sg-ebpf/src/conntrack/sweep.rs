@@ -43,7 +43,9 @@ pub(super) fn release<T: Table>(slot: u32, entry: *mut Entry<T::Key>, life: Life
 }
 
 /// Frees one slot if its life word is still `life`.
-#[inline(always)]
+// A function of its own: inlined, it takes the stages that call the rules past the 512-byte stack ("combined stack size
+// of 4 calls is 528. Too large").
+#[inline(never)]
 pub fn evict<T: Table>(slot: u32, life: Life, end: End) -> bool {
     match T::slot(slot) {
         Some(entry) if life.kind() == Kind::Live => release::<T>(slot, entry, life, Some(end)),

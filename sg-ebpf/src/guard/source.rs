@@ -2,11 +2,12 @@
 
 use sg_common::{
     addr::Addr,
-    heap::{Lines, TreeRef, search_v4, search_v6},
+    heap::Lines,
     interface::{Interface, flag},
     verdict::Reason,
 };
 
+use super::answer;
 use crate::packet::{Arp, Packet, Part, V4, V6, protocol};
 
 const UNSPECIFIED: [u8; 16] = [0; 16];
@@ -17,7 +18,9 @@ pub(super) fn check<L: Lines + ?Sized>(lines: &L, iface: &Interface, packet: &Pa
     if is_nobodys(packet) {
         return Err(Reason::SpoofedAddress);
     }
-    if iface.flags & flag::ANTI_SPOOF == 0 || is_first_address(iface, packet) {
+    if iface.flags & flag::ANTI_SPOOF == 0
+        || is_first_address(iface, packet.family, &packet.src, packet.src_mac)
+    {
         return Ok(());
     }
     if may_be_unspecified(packet) {
@@ -28,12 +31,12 @@ pub(super) fn check<L: Lines + ?Sized>(lines: &L, iface: &Interface, packet: &Pa
 
 /// The common case without a search: the interface's first address with its MAC address.
 #[inline(always)]
-pub(super) fn is_first_address(iface: &Interface, packet: &Packet) -> bool {
-    let address = match packet.family {
-        V4 => iface.first_v4 != [0; 4] && packet.src.v4_octets() == iface.first_v4,
-        _ => iface.first_v6 != UNSPECIFIED && packet.src.0 == iface.first_v6,
+pub fn is_first_address(iface: &Interface, family: u8, addr: &Addr, mac: [u8; 6]) -> bool {
+    let is_first = match family {
+        V4 => iface.first_v4 != [0; 4] && addr.v4_octets() == iface.first_v4,
+        _ => iface.first_v6 != UNSPECIFIED && addr.0 == iface.first_v6,
     };
-    address && (iface.mac == [0; 6] || packet.src_mac == iface.mac)
+    is_first && (iface.mac == [0; 6] || mac == iface.mac)
 }
 
 /// Loopback, multicast and limited broadcast are never a source (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3 and 2.7), nor is an
@@ -91,7 +94,8 @@ pub(super) fn may_use<L: Lines + ?Sized>(
     addr: &Addr,
     mac: [u8; 6],
 ) -> Result<(), Reason> {
-    let owner = owner(lines, iface.sources[usize::from(family & 1)], family, addr);
+    // Line of the owner; 0 = nobody's.
+    let owner = answer(lines, iface.sources[usize::from(family & 1)], family, addr);
     if owner != 0 {
         return if owner_has(lines, owner, mac) { Ok(()) } else { Err(Reason::SpoofedMac) };
     }
@@ -99,17 +103,6 @@ pub(super) fn may_use<L: Lines + ?Sized>(
         return own_mac(iface, mac);
     }
     Err(Reason::SpoofedAddress)
-}
-
-/// Line of the [`Owner`](sg_common::interface::Owner) of an address; 0 = nobody's.
-// A function of its own: inlined at each call, the searches take the program past the 512-byte stack.
-#[inline(never)]
-fn owner<L: Lines + ?Sized>(lines: &L, tree: u32, family: u8, addr: &Addr) -> u32 {
-    if family == V4 {
-        search_v4(lines, TreeRef(tree), addr.v4_octets())
-    } else {
-        search_v6(lines, TreeRef(tree), addr)
-    }
 }
 
 /// Whether `mac` is one of those in the [`Owner`](sg_common::interface::Owner) line, or any MAC may be used.

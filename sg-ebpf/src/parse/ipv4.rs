@@ -2,7 +2,7 @@
 
 use sg_common::{addr::Addr, verdict::Reason};
 
-use super::{ETHERNET, result, transport};
+use super::{ETHERNET, field, result, transport};
 use crate::{
     frame::Frame,
     packet::{Packet, Part, V4, protocol},
@@ -21,26 +21,26 @@ const MAX_LENGTH: u32 = 65_535;
 pub fn parse<F: Frame + ?Sized>(frame: &F, at: u32, packet: &mut Packet) -> Result<(), Reason> {
     let header = frame.at::<ETHERNET, 20>(at).ok_or(Reason::Malformed)?;
     let header_len = u32::from(header[0] & 0x0f) * 4;
-    let mut total = u32::from(u16::from_be_bytes([header[2], header[3]]));
+    let mut total = u32::from(u16::from_be_bytes(field(&header, 2)));
     if total == 0 {
         total = super_packet(frame.len().wrapping_sub(at));
     }
     if header[0] >> 4 != 4 || header_len < HEADER || total < header_len || !frame.reaches(at + total) {
         return Err(Reason::Malformed);
     }
-    packet.src = Addr::v4([header[12], header[13], header[14], header[15]]);
-    packet.dst = Addr::v4([header[16], header[17], header[18], header[19]]);
+    packet.src = Addr::v4(field(&header, 12));
+    packet.dst = Addr::v4(field(&header, 16));
     packet.family = V4;
     packet.protocol = header[9];
     packet.hop_limit = header[8];
-    packet.datagram = u32::from(u16::from_be_bytes([header[4], header[5]]));
+    packet.datagram = u32::from(u16::from_be_bytes(field(&header, 4)));
     packet.datagram_protocol = header[9];
     packet.transport = at + header_len;
     packet.end = at + total;
     if header_len > HEADER {
         result(frame.ipv4_options(at + HEADER, packet.transport))?;
     }
-    packet.part = part(u16::from_be_bytes([header[6], header[7]]), packet)?;
+    packet.part = part(u16::from_be_bytes(field(&header, 6)), packet)?;
     transport::parse(frame, packet)
 }
 

@@ -2,7 +2,7 @@
 
 use sg_common::{addr::Addr, limits::MAX_EXTENSION_HEADERS, verdict::Reason};
 
-use super::{ETHERNET, result, transport};
+use super::{ETHERNET, field, result, transport};
 use crate::{
     frame::Frame,
     packet::{Packet, Part, V6, protocol},
@@ -25,19 +25,15 @@ mod next {
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F, at: u32, packet: &mut Packet) -> Result<(), Reason> {
     let header = frame.at::<ETHERNET, 40>(at).ok_or(Reason::Malformed)?;
-    let mut payload = u32::from(u16::from_be_bytes([header[4], header[5]]));
+    let mut payload = u32::from(u16::from_be_bytes(field(&header, 4)));
     if payload == 0 {
         payload = super_packet(frame.len().wrapping_sub(at + HEADER));
     }
     if header[0] >> 4 != 6 || !frame.reaches(at + HEADER + payload) {
         return Err(Reason::Malformed);
     }
-    let mut src = [0; 16];
-    let mut dst = [0; 16];
-    src.copy_from_slice(&header[8..24]);
-    dst.copy_from_slice(&header[24..40]);
-    packet.src = Addr(src);
-    packet.dst = Addr(dst);
+    packet.src = Addr(field(&header, 8));
+    packet.dst = Addr(field(&header, 24));
     packet.family = V6;
     packet.protocol = header[6];
     packet.hop_limit = header[7];

@@ -2,6 +2,7 @@
 
 use sg_common::{conntrack::TcpFlags, verdict::Reason};
 
+use super::field;
 use crate::{
     frame::Frame,
     packet::{Packet, Part, protocol},
@@ -56,8 +57,8 @@ fn tcp<F: Frame + ?Sized>(frame: &F, packet: &mut Packet) -> Result<(), Reason> 
     if length > packet.end - packet.transport {
         return Err(cut_short(packet));
     }
-    packet.src_port = [bytes[0], bytes[1]];
-    packet.dst_port = [bytes[2], bytes[3]];
+    packet.src_port = field(&bytes, 0);
+    packet.dst_port = field(&bytes, 2);
     packet.flags = TcpFlags(bytes[13]);
     if packet.flags.are_possible() { Ok(()) } else { Err(Reason::TcpFlags) }
 }
@@ -65,28 +66,28 @@ fn tcp<F: Frame + ?Sized>(frame: &F, packet: &mut Packet) -> Result<(), Reason> 
 #[inline(always)]
 fn udp<F: Frame + ?Sized>(frame: &F, packet: &mut Packet) -> Result<(), Reason> {
     let bytes = header::<F, 8>(frame, packet)?;
-    let length = u32::from(u16::from_be_bytes([bytes[4], bytes[5]]));
+    let length = u32::from(u16::from_be_bytes(field(&bytes, 4)));
     let room = packet.end - packet.transport;
     if length < 8 || packet.part == Part::Whole && length > room {
         return Err(Reason::Malformed);
     }
-    packet.src_port = [bytes[0], bytes[1]];
-    packet.dst_port = [bytes[2], bytes[3]];
+    packet.src_port = field(&bytes, 0);
+    packet.dst_port = field(&bytes, 2);
     Ok(())
 }
 
 #[inline(always)]
 fn sctp<F: Frame + ?Sized>(frame: &F, packet: &mut Packet) -> Result<(), Reason> {
     let bytes = header::<F, 12>(frame, packet)?;
-    packet.src_port = [bytes[0], bytes[1]];
-    packet.dst_port = [bytes[2], bytes[3]];
+    packet.src_port = field(&bytes, 0);
+    packet.dst_port = field(&bytes, 2);
     Ok(())
 }
 
 #[inline(always)]
 fn icmp<F: Frame + ?Sized>(frame: &F, packet: &mut Packet) -> Result<(), Reason> {
     let bytes = header::<F, 8>(frame, packet)?;
-    packet.dst_port = [bytes[0], bytes[1]];
-    packet.src_port = [bytes[4], bytes[5]];
+    packet.dst_port = field(&bytes, 0);
+    packet.src_port = field(&bytes, 4);
     Ok(())
 }

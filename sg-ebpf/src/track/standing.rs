@@ -150,7 +150,7 @@ pub fn reopen<T: Table<Key: FlowKey>>(
     adopt(scene, found, counter);
     if !(cut || found.life.state() == State::FinWait || found.life.is_reset()) {
         // If another CPU is faster, it refreshes the entry just as well.
-        advance::<T>(scene, packet, flow, found);
+        advance::<T>(scene, packet.end, flow.step, found);
         return false;
     }
     let state = opening(flow.step);

@@ -16,8 +16,23 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// Fill of the connection table.
     pub conntrack: TableStatus,
+    /// Fill of every table.
+    pub capacity: Vec<Capacity>,
     /// The change that waits for its confirmation.
     pub pending: Option<Pending>,
+}
+
+/// Fill of one table.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Capacity {
+    /// Its name.
+    pub table: String,
+    /// What is in it.
+    pub used: u64,
+    /// What fits.
+    pub max: u64,
+    /// The setting that says so.
+    pub setting: String,
 }
 
 /// A change that waits for its confirmation.

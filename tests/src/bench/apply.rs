@@ -3,6 +3,7 @@
 //! the whole command.
 
 use std::{
+    net::IpAddr,
     process::Command,
     sync::{
         Arc,
@@ -13,8 +14,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use ipnet::IpNet;
-use sg_agent::{dataplane::Writer, policy::Policy as Whole};
+use sg_agent::{
+    dataplane::{Error, Outcome, Writer},
+    policy::Policy as Whole,
+};
 
 use super::{
     Plan, Spread,
@@ -41,6 +44,7 @@ const MEMBERS: usize = 100_001;
 const INTERFACES: usize = 1_000;
 const DEVICE: &str = "nic";
 const CALL: &str = "Writer::apply, wall clock";
+const MEMBER_CALL: &str = "Writer::change_members, wall clock";
 const COMMAND: &str = "sg-agent apply FILE, wall clock";
 /// How often the control word is looked at.
 const LOOK: Duration = Duration::from_micros(50);
@@ -118,15 +122,29 @@ impl Site {
 
     /// Brings the one and the other policy into force in turn; ms until each was, and until the call returned.
     fn apply_in_turn(&self, rounds: usize, policies: &[Arc<Whole>; 2]) -> Result<[Vec<f64>; 2]> {
+        let next = |writer: &mut Writer, round: usize| writer.apply(&policies[(round + 1) % 2]);
+        self.change_in_turn(rounds, Arc::clone(&policies[0]), next)
+    }
+
+    /// Brings `first` into force, and then makes `change` after `change`; ms until each was in force, and until the call
+    /// returned.
+    fn change_in_turn(
+        &self,
+        rounds: usize,
+        first: Arc<Whole>,
+        change: impl Fn(&mut Writer, usize) -> Result<Outcome, Error> + Sync,
+    ) -> Result<[Vec<f64>; 2]> {
         let options = self.agent.options();
         self.host.enter(|| {
-            let mut writer = Writer::open(&options, Some(&policies[0].settings))?;
-            writer.apply(&policies[0])?;
+            let mut writer = Writer::open(&options, Some(&first.settings))?;
+            writer.apply(&first)?;
+            // Nobody else holds the policy in force.
+            drop(first);
             let watch = Counters::open(&self.host, &options);
             let mut times = [Vec::new(), Vec::new()];
             for round in 0..rounds {
                 interrupt::check()?;
-                let timed = timed(&watch, || Ok(writer.apply(&policies[(round + 1) % 2]).map(drop)?))?;
+                let timed = timed(&watch, || Ok(change(&mut writer, round).map(drop)?))?;
                 times.iter_mut().zip(timed).for_each(|(times, time)| times.push(time));
             }
             Ok(times)
@@ -185,16 +203,16 @@ fn of_rules(plan: &Plan, name: &str, rules: usize, limit: f64) -> Result<Vec<Ent
 
 fn of_a_member(plan: &Plan, name: &str) -> Result<Vec<Entry>> {
     let site = Site::with_nic()?;
-    let before = parsed(&Policy { rules: MEMBERS, kind: Kind::Members }.text(DEVICE));
-    let mut after = Whole::clone(&before);
-    let newcomer: IpNet = "172.16.0.1/32".parse().context("an address")?;
-    let members = &mut after.groups.get_mut("peers").context("the group")?.members;
-    let place = members.binary_search(&newcomer).err().context("a member already")?;
-    members.insert(place, newcomer);
-    let [in_force, returned] = site.apply_in_turn(plan.slow_rounds, &[before, Arc::new(after)])?;
+    let policy = parsed(&Policy { rules: MEMBERS, kind: Kind::Members }.text(DEVICE));
+    let newcomer = [IpAddr::from([172, 16, 0, 1])];
+    let change = |writer: &mut Writer, round: usize| match round % 2 {
+        0 => writer.change_members("peers", &newcomer, &[]),
+        _ => writer.change_members("peers", &[], &newcomer),
+    };
+    let [in_force, returned] = site.change_in_turn(plan.slow_rounds, policy, change)?;
     Ok(vec![
-        Entry::limited(&format!("{name}: in force"), "ms", &in_force, MEMBER_LIMIT).about(9, CALL, 2),
-        Entry::alone(&format!("{name}: call returns"), "ms", Spread::of(&returned)).about(9, CALL, 2),
+        Entry::limited(&format!("{name}: in force"), "ms", &in_force, MEMBER_LIMIT).about(9, MEMBER_CALL, 2),
+        Entry::alone(&format!("{name}: call returns"), "ms", Spread::of(&returned)).about(9, MEMBER_CALL, 2),
     ])
 }
 
@@ -257,7 +275,7 @@ fn of_interfaces(plan: &Plan, name: &str) -> Result<Vec<Entry>> {
 fn mixtures(host: &Netns, is_over: &AtomicBool) -> (usize, usize) {
     let programs = Programs::of(host);
     let ends = [0, INTERFACES - 1].map(|at| host.ifindex(&format!("tap{at}")));
-    let peers = [[203, 0, 113, 7], [192, 0, 2, 2]].map(std::net::IpAddr::from);
+    let peers = [[203, 0, 113, 7], [192, 0, 2, 2]].map(IpAddr::from);
     let frame = Ethernet::default().ip(&Ip::new(peers[0], peers[1]), &Transport::tcp(40_000, 80, flag::SYN));
     let passes = |ifindex| matches!(programs.verdict(ifindex, true, &frame), Verdict::Pass(_));
     let (mut switches, mut mixed, mut known) = (0, 0, passes(ends[0]));

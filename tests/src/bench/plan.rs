@@ -7,7 +7,7 @@ use std::{cell::Cell, time::Instant};
 pub struct Plan {
     /// Rounds of what takes microseconds.
     pub rounds: usize,
-    /// Rounds of what takes up to a second each.
+    /// Rounds of what takes up to a second each, and of what no target is for.
     pub slow_rounds: usize,
     /// Packets per sample.
     pub packets: u32,
@@ -26,7 +26,7 @@ impl Plan {
     pub fn new(quick: bool, only: Option<String>, given: Option<usize>) -> Self {
         let (rounds, slow_rounds, packets, rules) = match quick {
             true => (9, 5, 100_000, vec![5_000]),
-            false => (21, 9, 300_000, vec![250, 5_000, 100_000]),
+            false => (21, 11, 300_000, vec![250, 5_000, 100_000]),
         };
         let (rounds, slow_rounds) = given.map_or((rounds, slow_rounds), |rounds| (rounds, rounds));
         let (begun, total) = (Cell::new(0), Cell::new(0));

@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(named, ["sg", NFT_SET]);
         let rounded: Vec<(f64, f64)> = series[1].points.iter().map(|(x, y)| (*x, y.round())).collect();
         assert_eq!(rounded, [(10.0, 1_900.0), (5_000.0, 2_000.0)]);
-        assert!(by_rules(&entries).is_some_and(|text| text.contains("nft, one set, 2.0 µs")));
+        assert!(by_rules(&entries).is_some_and(|text| text.contains("nft, one set, 2 µs")));
         assert!(by_rules(&entries[..1]).is_none());
     }
 

@@ -172,7 +172,7 @@ fn time(plan: &Plan, site: &Site, trace: &[Traced], program: Program) -> Result<
         ifindex,
         times,
     });
-    let mut samples = rounds(plan.rounds, &shots, |shot| site.object.time(shot))?;
+    let mut samples = rounds(plan.slow_rounds, &shots, |shot| site.object.time(shot))?;
     let floor = samples.swap_remove(0);
     Ok((samples.swap_remove(0), floor))
 }

@@ -56,7 +56,7 @@ fn changes_outlive_restarts() {
     scene.expect("db", [true, true]);
 }
 
-/// H06: after a restart of the host too a bad file keeps what was in force.
+/// H06, H19: after a restart of the host too a bad file keeps what was in force.
 #[test]
 fn a_bad_file_after_a_reboot() {
     let scene = Scene::new("80");

@@ -60,7 +60,7 @@ fn devices_of_every_kind_are_enforced_whatever_their_mtu() {
             scene.apply(&parse(&POLICY.replace("tap?", "nothing")));
         }
     }
-    assert!(seen.contains(&("tap", "xdp-native")) && seen.contains(&("bridge", "xdp-generic")), "{seen:?}");
+    assert!(seen.contains(&("tap", "xdp-native")) && seen.contains(&("tap", "tcx")), "{seen:?}");
 }
 
 /// L08: what may be raised while a program is on the device, and what the kernel refuses by itself.

@@ -248,17 +248,10 @@ pub const MUTANTS: &[Mutant] = &[
         Pure("sg-ebpf", "guard::tests::neighbours::router_advertisements_come_in_and_never_from_a_guest"),
     ),
     mutant(
-        "a flood is told whole",
-        "sg-ebpf/src/events.rs",
-        "told.used <= u64::from(audience.budget)",
-        "told.used > 0",
-        Loaded("monitor", "bounds::a_flood_is_bounded_and_counted"),
-    ),
-    mutant(
-        "events go on when nobody listens any more",
-        "sg-agent/src/dataplane/listen.rs",
-        "self.kernel.listen_until(0);",
-        "",
-        Loaded("monitor", "bounds::nobody_is_told_nothing"),
+        "listeners hear of a cut as of a lost interface",
+        TRACK,
+        "forget::<T>(scene, &found, End::Cut);",
+        "forget::<T>(scene, &found, End::Gone);",
+        Loaded("monitor", "what_happens_is_told_exactly"),
     ),
 ];

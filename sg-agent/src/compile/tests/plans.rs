@@ -6,7 +6,10 @@ use super::make::{
     address_groups, allow, apply, apply_at, at, clock, first, group, interface, net, policy, try_apply,
 };
 use crate::{
-    compile::{Clock, State, counters::CounterRange},
+    compile::{
+        Clock, State,
+        counters::{CounterRange, Run},
+    },
     policy::{
         Policy,
         model::{Action, AddressPair, Group, Interface as Spec, OnIngressChange, Remote},
@@ -90,7 +93,8 @@ fn an_unchanged_rule_takes_its_count_along() {
     let (from, to) = (row(&old, "tap1").counters[0], row(&new, "tap1").counters[0]);
     assert_ne!(from, to);
     assert_eq!(plan.counters_to_zero, [CounterRange { base: to, len: 4 }]);
-    let moves: Vec<_> = plan.counter_moves.iter().map(|(a, b)| (a - from, b - to)).collect();
+    let moves: Vec<_> =
+        plan.counter_moves.iter().flat_map(Run::pairs).map(|(a, b)| (a - from, b - to)).collect();
     assert_eq!(moves, [(0, 1), (1, 2), (2, 3)]);
     assert_eq!(row(&old, "tap1").counters[1], row(&new, "tap1").counters[1]);
     let listed: Vec<_> = new.rules().map(|listed| (listed.counter - to, listed.rule.index)).collect();
@@ -155,10 +159,11 @@ fn a_saved_state_goes_on_where_it_was() {
     let mut specs = vec![interface(&["a"], &["10.0.0.1"]), interface(&["b"], &["10.0.0.2", "fd00::2"])];
     specs[1].zone = "blue".to_owned();
     let state = first(&policy, &specs);
-    let text = serde_json::to_string(&state.save()).unwrap();
-    let saved: crate::compile::Saved = serde_json::from_str(&text).unwrap();
+    let bytes = postcard::to_stdvec(&state.save()).unwrap();
+    let saved: crate::compile::Saved = postcard::from_bytes(&bytes).unwrap();
+    let saved = saved.with_policy(Policy::clone(state.policy()));
     assert_eq!(saved.heap_lines(), state.heap().base()..state.heap().high_water());
-    let restored = State::restore(saved, state.heap().new_lines_since(0).to_vec());
+    let restored = State::restore(saved, state.heap().new_lines_since(0));
     let (plan, _) = apply(&restored, &policy, &specs);
     assert!(plan.is_empty());
     specs[1].addresses.pop();
