@@ -1,7 +1,7 @@
 //! The thread that holds the tables open, and with them the lock that keeps other writers out. Others send it work:
 //! functions of the [`Owner`], done one after the other; whoever waits for an answer and goes away holds nobody up.
 
-use std::{collections::BTreeSet, sync::Arc, thread::JoinHandle};
+use std::{collections::BTreeSet, sync::Arc, thread::JoinHandle, time::Instant};
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +30,8 @@ pub struct Owner {
     /// A file that was brought into force, and what it says.
     source: Option<(Arc<[Text]>, Arc<Policy>)>,
     keeper: Keeper,
+    /// When a client's file was last brought into force.
+    applied: Option<Instant>,
 }
 
 /// Tells when what is in force is remembered, or why it is not.
@@ -87,7 +89,8 @@ impl Owner {
     /// Owns what `writer` has in force.
     pub fn new(writer: Writer, memory: Option<&Memory>, keeper: Keeper) -> Self {
         let config = memory.map(|memory| Arc::clone(&memory.config)).unwrap_or_default();
-        Self { writer, sweep: Sweep::default(), config, source: memory.and_then(Memory::source), keeper }
+        let source = memory.and_then(Memory::source);
+        Self { writer, sweep: Sweep::default(), config, source, keeper, applied: None }
     }
 
     /// Takes back for good a change that was not confirmed in time.
@@ -145,8 +148,14 @@ impl Owner {
         self.writer.check_settings(&ready.policy().settings)?;
         let source = (ready.texts().into(), Arc::clone(ready.policy()));
         let answer = verb.bring(&mut self.writer, ready)?;
+        self.applied = Some(Instant::now());
         self.source = Some(source);
         Ok((answer, self.remember()))
+    }
+
+    /// Whether a client's file was brought into force since then.
+    pub fn has_applied_since(&self, then: Instant) -> bool {
+        self.applied.is_some_and(|applied| applied > then)
     }
 
     /// Brings the policy file, which says `policy` in `texts`, into force.

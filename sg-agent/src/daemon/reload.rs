@@ -1,6 +1,11 @@
 //! The policy file, read again: on SIGHUP, and when it changes.
 
-use std::{fmt, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    path::Path,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use serde::Serialize;
 
@@ -52,11 +57,13 @@ pub struct Read {
     pub texts: Arc<[Text]>,
     /// When reading began.
     pub at: SystemTime,
+    /// The same, by a clock that nobody sets.
+    pub began: Instant,
 }
 
 /// Reads the policy file at `path`. Interfaces that are not there are no fault: they come later.
 pub fn read(path: &Path) -> Read {
-    let at = SystemTime::now();
+    let (at, began) = (SystemTime::now(), Instant::now());
     let mut file = policy::load(path);
     let words = render::human(&file.diagnostics, &file.sources, false);
     let policy = match file.policy.take() {
@@ -68,7 +75,7 @@ pub fn read(path: &Path) -> Read {
         }
         None => Err(words.trim_end().to_owned()),
     };
-    Read { policy, texts: file.sources.texts().into(), at }
+    Read { policy, texts: file.sources.texts().into(), at, began }
 }
 
 impl Reload {
@@ -123,6 +130,7 @@ fn in_words(error: dataplane::Error) -> String {
 /// Reads the file again because somebody wants it.
 pub async fn by_signal(daemon: &Arc<Daemon>, watch: &mut Watch) -> Result<(), Stopped> {
     log::info!("SIGHUP: reading {}", daemon.config.display());
+    notify::reloading();
     let read = read_in_background(daemon).await;
     apply(daemon, watch, read).await
 }
@@ -137,6 +145,7 @@ pub async fn by_change(daemon: &Arc<Daemon>, watch: &mut Watch) -> Result<(), St
         daemon.reload.send_modify(|reload| reload.looked = read.at);
         return Ok(());
     }
+    notify::reloading();
     apply(daemon, watch, read).await
 }
 
@@ -146,6 +155,7 @@ async fn read_in_background(daemon: &Arc<Daemon>) -> Read {
         policy: Err(error.to_string()),
         texts: Arc::new([]),
         at: SystemTime::now(),
+        began: Instant::now(),
     };
     tokio::task::spawn_blocking(move || read(&path)).await.unwrap_or_else(nothing)
 }
@@ -153,19 +163,29 @@ async fn read_in_background(daemon: &Arc<Daemon>) -> Read {
 /// Applies the file again that had to wait for the end of a trial.
 pub async fn after_trial(daemon: &Arc<Daemon>, watch: &mut Watch) -> Result<(), Stopped> {
     log::info!("the trial is over: reading {}", daemon.config.display());
+    notify::reloading();
     let read = read_in_background(daemon).await;
     apply(daemon, watch, read).await
 }
 
-async fn apply(daemon: &Arc<Daemon>, watch: &mut Watch, read: Read) -> Result<(), Stopped> {
-    notify::reloading();
-    watch.follow(&read.texts, read.at);
-    let (policy, texts) = (read.policy.clone(), Arc::clone(&read.texts));
-    let bring = move |owner: &mut Owner| {
-        let done = policy.and_then(|policy| owner.apply_config(&policy, &texts).map_err(in_words)).map(drop);
-        (done, owner.writer.loaded.state.generation())
+async fn apply(daemon: &Arc<Daemon>, watch: &mut Watch, mut read: Read) -> Result<(), Stopped> {
+    let (done, generation) = loop {
+        watch.follow(&read.texts, read.at);
+        let (policy, texts, began) = (read.policy.clone(), Arc::clone(&read.texts), read.began);
+        let bring = move |owner: &mut Owner| {
+            // What a client has applied since is newer than what was read, and the file may be as well.
+            if owner.has_applied_since(began) {
+                return None;
+            }
+            let done =
+                policy.and_then(|policy| owner.apply_config(&policy, &texts).map_err(in_words)).map(drop);
+            Some((done, owner.writer.loaded.state.generation()))
+        };
+        match daemon.owner.with(bring).await? {
+            Some(done) => break done,
+            None => read = read_in_background(daemon).await,
+        }
     };
-    let (done, generation) = daemon.owner.with(bring).await?;
     let reload = Reload::new(&daemon.config, &read, &done, generation, Some(&daemon.reload.borrow()));
     reload.log();
     notify::ready(&reload);

@@ -56,6 +56,34 @@ fn a_change_is_noticed_however_it_is_made() {
     scene.expect("web", [false, false]);
 }
 
+/// The file is large, and while it is still being read another takes its place and is applied by hand: what was read first
+/// does not come into force after that, not even for a moment.
+#[test]
+fn what_was_read_before_an_apply_does_not_undo_it() {
+    const RULES: usize = 60_000;
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    let rules = "      - {direction: ingress, protocol: tcp, ports: 9}\n".repeat(RULES);
+    let large = policy("81").replace("    rules:\n", &format!("    rules:\n{rules}"));
+    let quota = format!("settings: {{quotas: {{rules_per_group: {}}}}}\n", RULES + 9);
+    let path = config(&scene.agent);
+    let replace = |text: &str| {
+        let beside = path.with_extension("new");
+        fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path)).expect("the policy file");
+    };
+    daemon.told();
+    replace(&large.replace("security_groups", &format!("{quota}security_groups")));
+    daemon.signal(Signal::SIGHUP);
+    daemon.until("RELOADING=1");
+    replace(&policy("80, 81"));
+    let run = scene.agent.run(&["apply", &path.to_string_lossy()]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let generation = scene.agent.status().generation;
+    daemon.until("READY=1");
+    assert_eq!(scene.agent.status().generation, generation, "{}", daemon.log());
+    scene.expect("web", [true, true]);
+}
+
 fn with_list() -> String {
     "version: 1
 address_groups: {list: {file: list.netset}}
