@@ -166,3 +166,15 @@ fn attaching_to_a_default_group_that_is_not_there_warns() {
     assert_eq!(scene.does("attach tap2").stderr, "");
     scene.refused(&policy(&["web"]), &["`default`", "tap1, tap2, bound by `attach`"]);
 }
+
+/// What a pattern of the file binds is bound by it again once a hook has taken its own binding back.
+#[test]
+fn a_pattern_holds_again_after_a_detach() {
+    let scene = Scene::with(&file(&["web", "db"], &["tap?"]));
+    scene.does("attach tap1 --group db");
+    assert_eq!(scene.bound(), ["tap0: web", "tap1: db", "tap2: web"]);
+    let told = scene.does("detach tap1").stdout;
+    assert!(told.starts_with("tap1: bound by the pattern tap? again"), "{told}");
+    assert_eq!(scene.bound(), ["tap0: web", "tap1: web", "tap2: web"]);
+    assert_eq!(scene.agent.run(&["detach", "tap1"]).status, 1);
+}

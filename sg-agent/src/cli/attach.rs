@@ -60,6 +60,11 @@ enum RoleName {
 impl Attach {
     /// Does it.
     pub fn answer(&self, writer: &mut Writer) -> anyhow::Result<Answer> {
+        if bind::is_pattern(&self.interface) {
+            let fault =
+                format!("`{}` would be read as a pattern: `*` and `?` stand for others", self.interface);
+            return Err(Error::Input(fault).into());
+        }
         let mut policy = Policy::clone(writer.loaded.state.policy());
         for group in &self.groups {
             check_group(&policy, group)?;
@@ -79,6 +84,9 @@ impl Attach {
             self.interface
         );
         let generation = writer.apply(&Arc::new(policy))?.generation;
+        if let Some(fault) = writer.fault(&self.interface) {
+            return Err(Error::InUse(format!("{} is bound and NOT enforced: {fault}", self.interface)).into());
+        }
         let text = format!("{}: enforced, generation {generation}\n", self.interface);
         let answer = Answer::text(text).of_generation(generation);
         Ok(if is_shut { answer.with_messages(warning) } else { answer })
@@ -109,17 +117,24 @@ impl Detach {
         let mut policy = Policy::clone(writer.loaded.state.policy());
         let count = policy.interfaces.len();
         policy.interfaces.retain(|entry| entry.name != self.interface);
-        if let Some(entry) = bind::entry(&policy, &self.interface) {
-            let (name, pattern) = (&self.interface, &entry.name);
-            return Err(
-                Error::Input(format!("{name} is bound by the pattern {pattern}: change the policy")).into()
-            );
-        }
+        let pattern = bind::entry(&policy, &self.interface).map(|entry| entry.name.clone());
+        let name = &self.interface;
         if policy.interfaces.len() == count {
-            return self.not_bound();
+            return match pattern {
+                Some(pattern) => {
+                    let fault = format!("{name} is bound by the pattern {pattern}: change the policy");
+                    Err(Error::Input(fault).into())
+                }
+                None => self.not_bound(),
+            };
         }
         let generation = writer.apply(&Arc::new(policy))?.generation;
-        let text = format!("{}: not filtered any more, generation {generation}\n", self.interface);
+        let text = match pattern {
+            Some(pattern) => {
+                format!("{name}: bound by the pattern {pattern} again, generation {generation}\n")
+            }
+            None => format!("{name}: not filtered any more, generation {generation}\n"),
+        };
         Ok(Answer::text(text).of_generation(generation))
     }
 

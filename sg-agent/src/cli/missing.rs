@@ -47,6 +47,7 @@ mod tests {
             ifindex: 1,
             is_ethernet: true,
             is_veth: false,
+            is_macvtap: false,
             xdp: None,
         };
         let mut file = policy::load(Path::new("tests/diagnostics/E-INTERFACE-MISSING.yaml"));

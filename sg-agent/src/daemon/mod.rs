@@ -100,13 +100,15 @@ pub fn run(
     keep: &Path,
     metrics: Metrics,
 ) -> anyhow::Result<()> {
-    let started = start::start(&options, &config, &socket, keep)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2 * READERS)
         .build()
         .context("starting the runtime")?;
-    let done = runtime.block_on(live(options, config, started, metrics));
+    // Before anything else: who sends one while the policy is brought into force means no harm.
+    let signals = runtime.block_on(async { Signals::new() })?;
+    let started = start::start(&options, &config, &socket, keep)?;
+    let done = runtime.block_on(live(options, config, started, metrics, signals));
     notify::stopping();
     // The socket goes first: who finds none does the work itself.
     let _ = std::fs::remove_file(&socket);
@@ -120,6 +122,7 @@ async fn live(
     config: PathBuf,
     started: start::Started,
     metrics: Metrics,
+    signals: Signals,
 ) -> anyhow::Result<Only> {
     let (owner, thread) = owner::spawn(started.owner)?;
     let daemon = Arc::new(Daemon {
@@ -140,13 +143,12 @@ async fn live(
     let mut devices = Devices::new()?;
     // Those that came between the list that the policy was brought into force with and the watch.
     daemon.owner.with(|owner| owner.reconcile(&BTreeSet::new())).await?;
-    // Whoever hears that it is ready may send one.
-    let signals = Signals::new()?;
     notify::ready(&daemon.reload.borrow());
     let done = follow(&daemon, &mut watch, &mut devices, signals).await;
     clients.abort();
     watchdog.abort();
     metrics.inspect(JoinHandle::abort);
+    daemon.owner.end().await;
     drop(daemon);
     // What the owner has begun it finishes: a change is whole, or was not made.
     let finished = tokio::task::spawn_blocking(move || thread.join()).await;

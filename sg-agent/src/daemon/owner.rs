@@ -32,6 +32,8 @@ pub struct Owner {
     keeper: Keeper,
     /// When a client's file was last brought into force.
     applied: Option<Instant>,
+    /// It has been told to end.
+    is_over: bool,
 }
 
 /// Tells when what is in force is remembered, or why it is not.
@@ -57,6 +59,9 @@ pub fn spawn(mut owner: Owner) -> anyhow::Result<(Handle, JoinHandle<()>)> {
         while let Some(work) = work.blocking_recv() {
             owner.catch_up();
             work(&mut owner);
+            if owner.is_over {
+                return;
+            }
             if !owner.writer.is_loaded() {
                 log::error!(
                     "nothing is loaded any more: somebody has removed the pins, or the first policy was taken back"
@@ -85,12 +90,20 @@ impl Handle {
     }
 }
 
+impl Handle {
+    /// Has the owner end when it has done what was asked of it before. Clients that are still there are not waited for.
+    pub async fn end(&self) {
+        // One that has ended already is fine.
+        let _ = self.with(|owner| owner.is_over = true).await;
+    }
+}
+
 impl Owner {
     /// Owns what `writer` has in force.
     pub fn new(writer: Writer, memory: Option<&Memory>, keeper: Keeper) -> Self {
         let config = memory.map(|memory| Arc::clone(&memory.config)).unwrap_or_default();
         let source = memory.and_then(Memory::source);
-        Self { writer, sweep: Sweep::default(), config, source, keeper, applied: None }
+        Self { writer, sweep: Sweep::default(), config, source, keeper, applied: None, is_over: false }
     }
 
     /// Takes back for good a change that was not confirmed in time.

@@ -124,6 +124,13 @@ impl<'a> Wish<'a> {
                 device.name
             )));
         }
+        if device.is_macvtap && self.role == Role::Guest {
+            return Err(Error::Input(format!(
+                "interface {} is a macvtap: it receives what the network sends, so a guest's rules would be read the wrong \
+                 way round; put the guest on a tap or a veth",
+                device.name
+            )));
+        }
         match device.xdp {
             Some(foreign) if self.candidates()[0] != Receive::Tcx => Err(Error::InUse(format!(
                 "interface {} already has an XDP program (number {}) that is not ours: remove it, or set rx_hook: tcx",
@@ -312,7 +319,14 @@ mod tests {
     use super::*;
 
     fn device(is_veth: bool) -> Device {
-        Device { name: "tap0".to_owned(), ifindex: 7, is_ethernet: true, is_veth, xdp: None }
+        Device {
+            name: "tap0".to_owned(),
+            ifindex: 7,
+            is_ethernet: true,
+            is_veth,
+            is_macvtap: false,
+            xdp: None,
+        }
     }
 
     #[test]

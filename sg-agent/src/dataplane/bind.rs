@@ -179,7 +179,14 @@ mod tests {
     use super::*;
 
     fn device(name: &str, ifindex: u32) -> Device {
-        Device { name: name.to_owned(), ifindex, is_ethernet: true, is_veth: false, xdp: None }
+        Device {
+            name: name.to_owned(),
+            ifindex,
+            is_ethernet: true,
+            is_veth: false,
+            is_macvtap: false,
+            xdp: None,
+        }
     }
 
     fn policy(names: &[&str]) -> Policy {

@@ -25,6 +25,9 @@ pub struct Device {
     pub is_ethernet: bool,
     /// Whether it is an end of a veth pair.
     pub is_veth: bool,
+    /// Whether it is a macvtap or ipvtap: it receives what the network sends to the guest, where a tap receives what the
+    /// guest sends.
+    pub is_macvtap: bool,
     /// The XDP program on it.
     pub xdp: Option<AttachedXdp>,
 }
@@ -213,14 +216,16 @@ fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 fn device(body: &[u8]) -> Option<Device> {
     let is_ethernet = matches!(half(body, 2), ARPHRD_ETHER | ARPHRD_LOOPBACK);
     let ifindex = word(body, 4);
-    let mut device = Device { name: String::new(), ifindex, is_ethernet, is_veth: false, xdp: None };
+    let mut device =
+        Device { name: String::new(), ifindex, is_ethernet, is_veth: false, is_macvtap: false, xdp: None };
     for (kind, payload) in attributes(body.get(IFINFO..)?) {
         match kind {
             IFLA_IFNAME => device.name = String::from_utf8_lossy(text(payload)).into_owned(),
             IFLA_LINKINFO => {
-                let mut info = attributes(payload);
-                device.is_veth =
-                    info.any(|(kind, payload)| kind == IFLA_INFO_KIND && text(payload) == b"veth");
+                let mut info = attributes(payload).filter(|(kind, _)| *kind == IFLA_INFO_KIND);
+                let kind = info.next().map(|(_, payload)| text(payload)).unwrap_or_default();
+                device.is_veth = kind == b"veth";
+                device.is_macvtap = kind == b"macvtap" || kind == b"ipvtap";
             }
             IFLA_XDP => device.xdp = xdp(payload),
             _ => {}

@@ -61,6 +61,12 @@ impl Writer {
         self.on_fault = OnFault::Report;
     }
 
+    /// Why the interface named `name` is bound and not enforced; `None` if it is enforced, or not bound.
+    pub fn fault(&self, name: &str) -> Option<&str> {
+        let bound = self.loaded.state.interfaces().get(name)?;
+        self.book.hooks.get(&bound.slot)?.fault.as_deref()
+    }
+
     /// Brings the policy in force onto the devices that there are now, after one has appeared, vanished, or got another
     /// name. Cheap where nothing has changed: one list of the devices.
     ///

@@ -114,3 +114,32 @@ fn a_change_under_way_is_finished() {
         _ => scene.expect("web", [false, true]),
     }
 }
+
+/// Clients that stay connected do not hold up the end: one that is silent, and one that listens to what happens.
+#[test]
+fn clients_do_not_hold_up_the_end() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    let _silent = daemon.connect();
+    let mut listener = daemon.connect();
+    assert!(listener.send(b"{\"version\": 1, \"command\": {\"monitor\": {}}}\n"));
+    listener.line();
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end().success());
+    scene.expect("web", [true, false]);
+}
+
+/// A hook that is told that its interface is enforced starts the guest: who cannot be enforced is an error, with the daemon
+/// too. Names that would be read as patterns are refused.
+#[test]
+fn an_interface_that_cannot_be_enforced_is_an_error() {
+    let scene = Scene::new("80");
+    let _daemon = Daemon::start(&scene.agent);
+    scene.net.host.ip("tuntap add dev tun7 mode tun\nlink add * type veth peer name starp");
+    for (name, complaint) in [("tun7", "carries no Ethernet frames"), ("*", "would be read as a pattern")] {
+        let run = scene.agent.run(&["attach", name, "--group", "web"]);
+        assert!(run.status != 0 && run.stderr.contains(complaint), "{name}: {run:?}");
+    }
+    let status = scene.agent.status();
+    assert!(!status.interfaces.iter().any(|one| one.name == "starp" || one.name == "*"), "{status:?}");
+}
