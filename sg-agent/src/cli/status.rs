@@ -108,6 +108,13 @@ fn human(report: &Report) -> anyhow::Result<String> {
     }
     if let Some(reload) = &report.reload {
         writeln!(out, "{reload}")?;
+        if reload.generation != report.generation {
+            writeln!(
+                out,
+                "changed since, by a command or with the devices: generation {} is in force",
+                report.generation
+            )?;
+        }
     }
     for line in table.lines() {
         writeln!(out, "{}", line.trim_end())?;

@@ -116,8 +116,8 @@ impl fmt::Display for Reload {
         let Self { ok, file, generation, .. } = self;
         let when = self.when.as_deref().unwrap_or_default();
         match ok {
-            true => write!(f, "{file} of {when} is in force, generation {generation}"),
-            false => write!(f, "{file} of {when} is REFUSED, generation {generation} stays in force"),
+            true => write!(f, "policy file {file}, read {when}: in force, generation {generation}"),
+            false => write!(f, "policy file {file}, read {when}: REFUSED, generation {generation} stays in force"),
         }
     }
 }
