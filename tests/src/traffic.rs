@@ -74,6 +74,8 @@ fn accept(listener: &TcpListener, stop: &Arc<AtomicBool>) {
     while !stop.load(Ordering::Relaxed) {
         if let Ok((stream, _)) = listener.accept() {
             let stop = Arc::clone(stop);
+            // One that has ended keeps its stack until it is joined or let go.
+            workers.retain(|worker: &JoinHandle<()>| !worker.is_finished());
             workers.push(thread::spawn(move || echo_stream(stream, &stop)));
         }
     }
