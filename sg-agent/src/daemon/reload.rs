@@ -117,7 +117,9 @@ impl fmt::Display for Reload {
         let when = self.when.as_deref().unwrap_or_default();
         match ok {
             true => write!(f, "policy file {file}, read {when}: in force, generation {generation}"),
-            false => write!(f, "policy file {file}, read {when}: REFUSED, generation {generation} stays in force"),
+            false => {
+                write!(f, "policy file {file}, read {when}: REFUSED, generation {generation} stays in force")
+            }
         }
     }
 }
