@@ -11,7 +11,7 @@ use sg_common::{
     verdict::Reason,
 };
 
-const MMAPABLE: usize = 1 << 10;
+use crate::MMAPABLE;
 
 #[btf_map]
 static STATS: PerCpuArray<InterfaceStats, 4096> = PerCpuArray::new();

@@ -14,9 +14,8 @@ use sg_common::{
     stats::NO_COUNTER,
 };
 
-use crate::scene::Scene;
+use crate::{MMAPABLE, scene::Scene};
 
-const MMAPABLE: usize = 1 << 10;
 const NO_PREALLOC: usize = 1;
 
 #[btf_map]

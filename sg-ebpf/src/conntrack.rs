@@ -28,6 +28,7 @@ use sg_common::{
 };
 
 use crate::{
+    MMAPABLE,
     atomic::Atomic,
     events::{self, Describe},
 };
@@ -37,8 +38,6 @@ mod sweep;
 
 pub use admit::{Admitted, Limits, Newcomer, admit};
 pub use sweep::{evict, sg_reclaim, sweep};
-
-const MMAPABLE: usize = 1 << 10;
 
 #[btf_map]
 static CT4_TAGS: Array<Tags, 49152, MMAPABLE> = Array::new();

@@ -1,7 +1,8 @@
 //! Tells whoever listens what became of packets and connections.
 //!
-//! Nobody listens most of the time: callers on a packet's way ask [`Control::is_heard`] first, of a line that the packet has read anyway. Records are written straight into the ring buffer, in functions
-//! of their own: on the stack there is no room for them ("combined stack size of 4 calls is 528. Too large").
+//! Nobody listens most of the time: callers on a packet's way ask [`Control::is_heard`] first, of a line that the packet
+//! has read anyway. Records are written straight into the ring buffer, in functions of their own: on the stack there is no
+//! room for them ("combined stack size of 4 calls is 528. Too large").
 
 use aya_ebpf::{
     btf_maps::{Array, PerCpuArray, RingBuf},
@@ -18,13 +19,13 @@ use sg_common::{
     verdict::Reason,
 };
 
-use crate::{case::Case, packet::Packet, scene};
+use crate::{MMAPABLE, case::Case, packet::Packet, scene};
 
 #[btf_map]
 static EVENTS: RingBuf<Event, RING_BYTES> = RingBuf::new();
 // Mapped by the agent, like the control line.
 #[btf_map]
-static AUDIENCE: Array<Audience, 1, { 1 << 10 }> = Array::new();
+static AUDIENCE: Array<Audience, 1, MMAPABLE> = Array::new();
 #[btf_map]
 static TOLD: PerCpuArray<Told, 1> = PerCpuArray::new();
 
@@ -164,7 +165,8 @@ pub fn closed<K: Describe>(entry: *mut Entry<K>, life: u64, end: End) {
     record.submit(0);
 }
 
-/// Room for a record of `kind` on the interface in directory slot `slot`; the rest of it is zero. `None` if the listener does not want it, or has had enough.
+/// Room for a record of `kind` on the interface in directory slot `slot`; the rest of it is zero. `None` if the listener
+/// does not want it, or has had enough.
 #[inline(always)]
 fn record(kind: u32, slot: u32, now: u64) -> Option<RingBufEntry<Event>> {
     let audience = AUDIENCE.get(0)?;

@@ -25,6 +25,9 @@
 )]
 #![expect(clippy::len_without_is_empty, reason = "a frame of no bytes is only one more that is cut short")]
 
+/// A map that the agent maps into its memory (`BPF_F_MMAPABLE`, include/uapi/linux/bpf.h).
+const MMAPABLE: usize = 1 << 10;
+
 pub mod account;
 pub mod atomic;
 pub mod case;

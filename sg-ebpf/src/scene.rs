@@ -15,8 +15,9 @@ use sg_common::{
     verdict::Reason,
 };
 
+use crate::MMAPABLE;
+
 const NO_PREALLOC: usize = 1;
-const MMAPABLE: usize = 1 << 10;
 
 // Mapped by the agent, so that it stores the control word at once, and the rest without a system call for each element.
 #[btf_map]

@@ -1,6 +1,7 @@
 //! Ctrl-C: remembered when it comes, acted upon at the next step, so that everything is put back in order.
 
 use std::{
+    process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
@@ -42,6 +43,23 @@ pub fn unblock() {
 
 fn signals() -> SigSet {
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect()
+}
+
+/// The exit status of a program that came to this: 1 if something it looked for was not well, 2 if it could not look,
+/// 130 if a signal has ended it. What went wrong is said.
+pub fn exit(outcome: anyhow::Result<bool>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("{error}; nothing stays behind");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 /// An error once a signal has come.

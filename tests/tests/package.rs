@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use sg_tests::{
     container::Container,
     topology::{Cable, Topology},
@@ -70,14 +71,21 @@ fn reload(container: &Container, policy: &str) {
     wait_until(|| told(container, "/reload/reloads") > before);
 }
 
+fn status(container: &Container) -> Value {
+    let status = container.run("sg-agent status --json");
+    serde_json::from_str(&status).expect("JSON")
+}
+
+fn is_enforced(container: &Container, name: &str) -> bool {
+    let status = status(container);
+    let mut all = status["interfaces"].as_array().into_iter().flatten();
+    all.any(|one| one["name"] == name && one["enforced"] == true)
+}
+
 /// A number that `status` tells, by its path in the JSON.
 fn told(container: &Container, pointer: &str) -> u64 {
-    let status = container.run("sg-agent status --json");
-    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-    status
-        .pointer(pointer)
-        .and_then(serde_json::Value::as_u64)
-        .unwrap_or_else(|| panic!("{pointer}: {status}"))
+    let status = status(container);
+    status.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("{pointer}: {status}"))
 }
 
 fn generation(container: &Container) -> u64 {
@@ -118,8 +126,8 @@ impl Net {
         );
         let guest = topology.machine("guest");
         let servers = [OPEN, SHUT].map(|port| Echo::tcp(&guest.ns, SocketAddr::new(guest.v4(), port)));
-        container.run("systemctl reload sg-agent");
-        wait_until(|| container.run("sg-agent status --json").contains("\"vnet0\""));
+        // The service follows the host's devices.
+        wait_until(|| is_enforced(container, "vnet0"));
         Self { topology, _servers: servers }
     }
 
@@ -238,7 +246,7 @@ fn a_reboot_ends_with_the_policy_in_force(container: &mut Container) {
     container.enable("guest.service", "multi-user.target");
     container.reboot();
     let in_force = fs::read_to_string(container.path("root/in-force")).expect("the note");
-    let in_force: serde_json::Value = serde_json::from_str(&in_force).expect("a policy was in force");
+    let in_force: Value = serde_json::from_str(&in_force).expect("a policy was in force");
     assert!(in_force["generation"].as_u64() > Some(0), "{in_force}");
 }
 

@@ -102,17 +102,6 @@ impl Told {
 mod tests {
     use super::*;
 
-    fn device(name: &str, ifindex: u32) -> Device {
-        Device {
-            name: name.to_owned(),
-            ifindex,
-            is_ethernet: true,
-            is_veth: false,
-            is_macvtap: false,
-            xdp: None,
-        }
-    }
-
     #[test]
     fn only_what_is_new_is_told() {
         let mut known = BTreeMap::new();
@@ -121,7 +110,7 @@ mod tests {
             told.take(&mut known, messages);
             (told.has_changed, told.gone.into_iter().collect::<Vec<_>>())
         };
-        let there = |name| News::There(device(name, 7));
+        let there = |name| News::There(Device::ethernet(name, 7));
         assert_eq!(tells(vec![there("tap0")]), (true, vec![]));
         assert_eq!(tells(vec![there("tap0")]), (false, vec![]));
         assert_eq!(tells(vec![there("tap9")]), (true, vec![]));

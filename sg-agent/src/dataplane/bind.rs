@@ -178,17 +178,6 @@ fn matches(pattern: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn device(name: &str, ifindex: u32) -> Device {
-        Device {
-            name: name.to_owned(),
-            ifindex,
-            is_ethernet: true,
-            is_veth: false,
-            is_macvtap: false,
-            xdp: None,
-        }
-    }
-
     fn policy(names: &[&str]) -> Policy {
         let interfaces: Vec<String> =
             names.iter().map(|name| format!("{{name: \"{name}\", role: guest, groups: [g]}}")).collect();
@@ -225,7 +214,12 @@ mod tests {
     #[test]
     fn slots_are_dealt_from_1_and_missing_devices_told() {
         let policy = policy(&["tap1", "tap0", "gone", "vm*"]);
-        let devices = [device("lo", 1), device("tap1", 8), device("tap0", 7), device("eth0", 2)];
+        let devices = [
+            Device::ethernet("lo", 1),
+            Device::ethernet("tap1", 8),
+            Device::ethernet("tap0", 7),
+            Device::ethernet("eth0", 2),
+        ];
         let state = State::new(policy.settings.limits);
         let bound = |linked: &[(u32, u32)]| -> Vec<(String, u32)> {
             let linked = Linked { here: linked.iter().copied().collect(), away: BTreeSet::new() };

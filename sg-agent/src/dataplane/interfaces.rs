@@ -32,6 +32,21 @@ pub struct Device {
     pub xdp: Option<AttachedXdp>,
 }
 
+#[cfg(test)]
+impl Device {
+    /// A device as a tap is, with nothing on it.
+    pub fn ethernet(name: &str, ifindex: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            ifindex,
+            is_ethernet: true,
+            is_veth: false,
+            is_macvtap: false,
+            xdp: None,
+        }
+    }
+}
+
 /// An XDP program on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttachedXdp {

@@ -190,11 +190,6 @@ impl Store {
         self.write(DEPARTED, departed)
     }
 
-    /// When the state of `generation` was written down.
-    pub fn written(&self, generation: u32) -> Option<SystemTime> {
-        fs::metadata(self.state_path(generation)).ok()?.modified().ok()
-    }
-
     /// Whether there is a state of another generation than `generation`: somebody was interrupted.
     pub fn has_others(&self, generation: u32) -> bool {
         let keep = numbered(STATE, generation);
@@ -207,7 +202,6 @@ impl Store {
         let saved: Option<Saved> = self.read_packed(&state);
         let policy = saved.map(|saved| numbered(POLICY, saved.policy_number()));
         let keep = [Some(state), Some(counters(generation)), policy];
-        let is_numbered = |name: &str| [STATE, COUNTERS, POLICY].iter().any(|kind| name.starts_with(kind));
         for name in self.files() {
             if is_numbered(&name) && !keep.iter().flatten().any(|kept| *kept == name) {
                 let _ = fs::remove_file(self.directory.join(name));
@@ -218,10 +212,9 @@ impl Store {
     /// Removes everything.
     pub fn clear(&self) -> Result<(), Error> {
         for name in self.files() {
-            let is_ours = [HOOKS, TRIAL, CONFIG, PREVIOUS, DEPARTED, STATE, POLICY, COUNTERS]
-                .iter()
-                .any(|kind| name.starts_with(kind));
-            if is_ours {
+            let is_single =
+                [HOOKS, TRIAL, CONFIG, PREVIOUS, DEPARTED].iter().any(|kind| name.starts_with(kind));
+            if is_single || is_numbered(&name) {
                 let path = self.directory.join(name);
                 fs::remove_file(&path).of_file(&path)?;
             }
@@ -278,6 +271,13 @@ impl Store {
 
 fn numbered(kind: &str, number: u32) -> String {
     format!("{kind}-{number}")
+}
+
+/// Whether a file is of a generation, or a policy with its number. What the daemon remembers over a reboot may stand beside
+/// them and is neither.
+fn is_numbered(name: &str) -> bool {
+    let kind = name.split_once('-').map(|(kind, _)| kind);
+    kind.is_some_and(|kind| [STATE, COUNTERS, POLICY].contains(&kind))
 }
 
 fn counters(generation: u32) -> String {

@@ -16,10 +16,10 @@ use sg_common::{
 
 use super::{
     DaemonFacts, InForce, Reloads, Snapshot,
-    snapshot::{Fill, Interface, Rule, Use},
+    snapshot::{Interface, Rule, Use},
 };
 use crate::{
-    dataplane::hooks::InterfaceStatus,
+    dataplane::{capacity::Fill, hooks::InterfaceStatus},
     policy::model::{Action, Direction},
 };
 
@@ -246,16 +246,16 @@ fn held(page: &mut Page<'_>, in_force: &InForce) -> fmt::Result {
     fills(page, &in_force.tables)
 }
 
-fn fills(page: &mut Page<'_>, tables: &[(&str, Fill)]) -> fmt::Result {
+fn fills(page: &mut Page<'_>, tables: &[Fill]) -> fmt::Result {
     let mut each = |name, help, value: fn(&Fill) -> u64| {
         page.gauges(name, help, |samples| {
-            tables.iter().try_for_each(|(table, fill)| samples.gauge(&[("table", table)], value(fill) as f64))
+            tables.iter().try_for_each(|fill| samples.gauge(&[("table", fill.table)], value(fill) as f64))
         })
     };
     each("table_used", "Elements in use; expired connections that nobody has needed yet included", |fill| {
         fill.used
     })?;
-    each("table_capacity", "Elements that there is room for", |fill| fill.capacity)
+    each("table_capacity", "Elements that there is room for", |fill| fill.max)
 }
 
 fn rules(page: &mut Page<'_>, in_force: &InForce) -> fmt::Result {

@@ -28,11 +28,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        dataplane::hooks::InterfaceStatus,
+        dataplane::{capacity::Fill, hooks::InterfaceStatus},
         metrics::{
             DaemonFacts, InForce, Reloads,
             rules::{Counted, Described, RuleKey},
-            snapshot::{Fill, Interface, Rule, Use},
+            snapshot::{Interface, Rule, Use},
         },
         policy::model::{Action, Direction, Role},
     };
@@ -94,7 +94,12 @@ mod tests {
             connections: [3, 1],
             expiry_lag: Duration::from_millis(1500),
             settings: Settings { max_entries: 100, max_per_interface: 50, ..Settings::default() },
-            tables: vec![("conntrack", Fill { used: 6, capacity: 100 })],
+            tables: vec![Fill {
+                table: "connections",
+                used: 6,
+                max: 100,
+                setting: "settings.conntrack.max_entries",
+            }],
         };
         let reloads = Reloads {
             succeeded: 1,

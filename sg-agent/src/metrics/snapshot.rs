@@ -12,9 +12,10 @@ use super::{
     rules::{self, Counted, Described, Place as Counting, RuleKey},
 };
 use crate::{
-    compile::{Clock, State, order::View, state::Bound},
+    compile::{Clock, order::View, state::Bound},
     dataplane::{
         Error, Loaded, Place,
+        capacity::Fill,
         hooks::{self, InterfaceStatus},
         store::Store,
     },
@@ -50,17 +51,8 @@ pub struct InForce {
     pub expiry_lag: Duration,
     /// Limits of connections and fragments.
     pub settings: Settings,
-    /// What has a capacity, by name: what is used, and of how much.
-    pub tables: Vec<(&'static str, Fill)>,
-}
-
-/// How full something is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fill {
-    /// In use.
-    pub used: u64,
-    /// At most.
-    pub capacity: u64,
+    /// How full the tables are.
+    pub tables: Vec<Fill>,
 }
 
 /// An interface.
@@ -110,18 +102,17 @@ impl InForce {
         }
         let (rules, rules_left_out) = most(totals.totals(), described, most_rules);
         let ages = kernel.table_ages(clock.now_tick);
-        let settings = kernel.settings()?;
         Ok(Self {
             generation: state.generation(),
-            since: store.written(state.generation()),
+            since: store.since(state.generation()),
             interfaces: interfaces(loaded, place)?,
             unknown: kernel.interface_stats(0)?,
             rules,
             rules_left_out,
             connections: ages.map(|ages| ages.live),
             expiry_lag: span(&clock, ages.iter().map(|ages| ages.oldest_expired).max().unwrap_or(0)),
-            tables: tables(state, &settings, &kernel.table_use(0)?),
-            settings,
+            tables: loaded.capacity()?,
+            settings: kernel.settings()?,
         })
     }
 }
@@ -191,22 +182,6 @@ fn interfaces(loaded: &Loaded, place: &Place) -> Result<Vec<Interface>, Error> {
     };
     let all = hooks::status(loaded, place)?.into_iter();
     all.map(|status| Ok(Interface { bound: in_use(&status.name)?, status })).collect()
-}
-
-fn tables(state: &State, settings: &Settings, held: &TableUse) -> Vec<(&'static str, Fill)> {
-    let limits = state.limits();
-    let counters = state.interfaces().values().flat_map(|bound| bound.counters.iter().flatten());
-    let fill = |used: u64, capacity: u64| Fill { used, capacity };
-    vec![
-        ("conntrack", fill(held.connections, settings.max_entries.into())),
-        ("fragments", fill(held.fragments, settings.max_fragments.into())),
-        ("interfaces", fill(state.interfaces().len() as u64, limits.interfaces.into())),
-        ("members", fill(state.members().len() as u64, limits.members.into())),
-        (
-            "rule_counters",
-            fill(counters.map(|range| u64::from(range.len)).sum(), limits.rule_counters.into()),
-        ),
-    ]
 }
 
 fn span(clock: &Clock, ticks: u64) -> Duration {

@@ -16,6 +16,26 @@ use crate::{
 
 /// A host with two guests, one of which is attacked.
 fn snapshot() -> Snapshot {
+    Snapshot {
+        host: "hv1".to_owned(),
+        time: "02:14:07".to_owned(),
+        generation: 7,
+        age: Some(183_600),
+        connections: (196_608, 262_144),
+        opened: 31.0,
+        refused: 0.0,
+        interfaces: interfaces(),
+        flows: flows(),
+        drops: vec![drops(Reason::SpoofedMac, 0.0, 3), drops(Reason::Default, 1900.0, 1_234_567)],
+        rules: vec![
+            rule(0, Action::Allow, "HTTPS from anywhere", 4000.0, 1_500_000),
+            rule(1, Action::Deny, "no telnet", 0.0, 12),
+        ],
+        interval: Some(1.0),
+    }
+}
+
+fn interfaces() -> Vec<Interface> {
     let rate = |packets, bytes, drops| Rate { packets, bytes, drops };
     let interface = |name: &str, ingress, egress, opened, history: &[f64]| Interface {
         name: name.to_owned(),
@@ -24,6 +44,20 @@ fn snapshot() -> Snapshot {
         opened,
         history: history.to_vec(),
     };
+    let (quiet, attacked) = (&[1.0, 5.0], &[100.0, 12_000.0, 23_400.0]);
+    vec![
+        interface("tap-db", rate(3.0, 400.0, 0.0), rate(2.0, 300.0, 0.0), 0.0, quiet),
+        interface(
+            "tap-web",
+            rate(12_400.0, 8_700_000.0, 1900.0),
+            rate(11_000.0, 56_000_000.0, 0.0),
+            31.0,
+            attacked,
+        ),
+    ]
+}
+
+fn flows() -> Vec<Flow> {
     let end = |address: &str, port| End { address: address.parse().unwrap(), port: Some(port) };
     let flow = |state, opener, remote, bytes, age| Flow {
         interface: "tap-web".to_owned(),
@@ -37,9 +71,18 @@ fn snapshot() -> Snapshot {
         age,
         expires: 600,
     };
-    let drops =
-        |reason, ingress, total| Drops { reason, ingress, egress: 0.0, total, most: "tap-web".into() };
-    let rule = |index, action, description: &str, packets, total| Rule {
+    vec![
+        flow("established", Direction::Ingress, end("192.0.2.1", 40_000), 10_000.0, 90),
+        flow("syn-sent", Direction::Egress, end("2001:db8::7", 5432), 0.0, 1),
+    ]
+}
+
+fn drops(reason: Reason, ingress: f64, total: u64) -> Drops {
+    Drops { reason, ingress, egress: 0.0, total, most: "tap-web".into() }
+}
+
+fn rule(index: u32, action: Action, description: &str, packets: f64, total: u64) -> Rule {
+    Rule {
         interface: "tap-web".to_owned(),
         direction: Direction::Ingress,
         group: "web".to_owned(),
@@ -49,35 +92,6 @@ fn snapshot() -> Snapshot {
         packets,
         bytes: packets * 700.0,
         total,
-    };
-    Snapshot {
-        host: "hv1".to_owned(),
-        time: "02:14:07".to_owned(),
-        generation: 7,
-        age: Some(183_600),
-        connections: (196_608, 262_144),
-        opened: 31.0,
-        refused: 0.0,
-        interfaces: vec![
-            interface("tap-db", rate(3.0, 400.0, 0.0), rate(2.0, 300.0, 0.0), 0.0, &[1.0, 5.0]),
-            interface(
-                "tap-web",
-                rate(12_400.0, 8_700_000.0, 1900.0),
-                rate(11_000.0, 56_000_000.0, 0.0),
-                31.0,
-                &[100.0, 12_000.0, 23_400.0],
-            ),
-        ],
-        flows: vec![
-            flow("established", Direction::Ingress, end("192.0.2.1", 40_000), 10_000.0, 90),
-            flow("syn-sent", Direction::Egress, end("2001:db8::7", 5432), 0.0, 1),
-        ],
-        drops: vec![drops(Reason::SpoofedMac, 0.0, 3), drops(Reason::Default, 1900.0, 1_234_567)],
-        rules: vec![
-            rule(0, Action::Allow, "HTTPS from anywhere", 4000.0, 1_500_000),
-            rule(1, Action::Deny, "no telnet", 0.0, 12),
-        ],
-        interval: Some(1.0),
     }
 }
 

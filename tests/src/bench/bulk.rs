@@ -29,7 +29,7 @@ use super::{
     entry::{Entry, Target},
     firewalls::UPLINK,
     generator::{ksoftirqd, softirqs},
-    hooks::Device,
+    hooks::{self, Device},
     machine,
     sample::rounds,
 };
@@ -96,20 +96,12 @@ fn names_of(device: Device) -> Vec<String> {
 
 /// What they are called.
 pub fn names(plan: &Plan) -> Vec<String> {
-    if plan.thorough() { Device::ALL.into_iter().flat_map(names_of).collect() } else { Vec::new() }
+    hooks::names_by_device(plan, names_of)
 }
 
 /// Times all contenders on each device of which one is wanted.
 pub fn measure(plan: &Plan) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for device in Device::ALL {
-        let names = names_of(device);
-        if plan.thorough() && names.iter().any(|name| plan.wants(name)) {
-            plan.begin_together(&names);
-            entries.extend(one(plan, device)?);
-        }
-    }
-    Ok(entries)
+    hooks::by_device(plan, names_of, one)
 }
 
 fn one(plan: &Plan, device: Device) -> Result<Vec<Entry>> {

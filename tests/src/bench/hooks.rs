@@ -65,27 +65,44 @@ fn names_of(device: Device) -> Vec<String> {
     HOOKS.map(|hook| name(device, hook)).to_vec()
 }
 
-/// What they are called.
-pub fn names(plan: &Plan) -> Vec<String> {
+/// What measurements on every device are called: nothing where there is only a minute.
+pub fn names_by_device(plan: &Plan, names_of: fn(Device) -> Vec<String>) -> Vec<String> {
     if plan.thorough() { Device::ALL.into_iter().flat_map(names_of).collect() } else { Vec::new() }
 }
 
-/// Times the hooks of each device of which one is wanted.
-pub fn measure(plan: &Plan) -> Result<Vec<Entry>> {
+/// Measures on each device of which a measurement is wanted.
+pub fn by_device(
+    plan: &Plan,
+    names_of: fn(Device) -> Vec<String>,
+    one: impl Fn(&Plan, Device) -> Result<Vec<Entry>>,
+) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for device in Device::ALL {
         let names = names_of(device);
         if plan.thorough() && names.iter().any(|name| plan.wants(name)) {
             plan.begin_together(&names);
-            let samples = if device == Device::Tap { tap(plan)? } else { veth(plan, device)? };
-            entries.extend(
-                names.iter().zip(&samples).map(|(name, samples)| {
-                    Entry::alone(name, "ns", Spread::of(samples)).about(0, MODE, RULES)
-                }),
-            );
+            entries.extend(one(plan, device)?);
         }
     }
     Ok(entries)
+}
+
+/// What they are called.
+pub fn names(plan: &Plan) -> Vec<String> {
+    names_by_device(plan, names_of)
+}
+
+/// Times the hooks of each device of which one is wanted.
+pub fn measure(plan: &Plan) -> Result<Vec<Entry>> {
+    by_device(plan, names_of, one)
+}
+
+fn one(plan: &Plan, device: Device) -> Result<Vec<Entry>> {
+    let samples = if device == Device::Tap { tap(plan)? } else { veth(plan, device)? };
+    let named = names_of(device).into_iter().zip(&samples);
+    Ok(named
+        .map(|(name, samples)| Entry::alone(&name, "ns", Spread::of(samples)).about(0, MODE, RULES))
+        .collect())
 }
 
 const POLICY: Policy = Policy { rules: RULES, kind: Kind::UdpV4 };

@@ -2,6 +2,8 @@
 
 use std::{cell::Cell, time::Instant};
 
+use sg_agent::top::numbers::grouped;
+
 /// How thoroughly to measure, and what.
 #[derive(Debug)]
 pub struct Plan {
@@ -70,15 +72,7 @@ impl Plan {
 
 /// A number with separators.
 pub fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    grouped(number as u64)
 }
 
 #[cfg(test)]

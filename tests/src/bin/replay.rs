@@ -3,23 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use sg_tests::{
-    interrupt::{self, Interrupted},
-    replay,
-};
+use sg_tests::{interrupt, replay};
 
 fn main() -> ExitCode {
     interrupt::watch();
-    match replay::run(&replay::Options::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) if error.is::<Interrupted>() => {
-            eprintln!("{error}; nothing stays behind");
-            ExitCode::from(130)
-        }
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    interrupt::exit(replay::run(&replay::Options::parse()))
 }
