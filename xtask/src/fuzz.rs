@@ -13,9 +13,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     exec::{cargo, exec},
+    failures::Report,
     place::{target_dir, workspace},
     probe, setup,
-    summary::Summary,
 };
 
 /// `cargo xtask fuzz`
@@ -89,31 +89,32 @@ impl Length {
 pub fn run(options: &Options) -> Result<ExitCode> {
     setup::run(&setup::Options::default())?;
     let chosen = |target: &&Target| options.target.as_deref().is_none_or(|name| name == target.name);
-    let summary = fuzz(TARGETS.iter().filter(chosen), Length::Seconds(options.seconds))?;
+    let summary = fuzz(TARGETS.iter().filter(chosen), Length::Seconds(options.seconds))?.summary;
     Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs each target briefly; one that finds something counts as failed.
-pub fn briefly() -> Result<Summary> {
+pub fn briefly() -> Result<Report> {
     fuzz(TARGETS.iter(), Length::Brief)
 }
 
-fn fuzz<'a>(targets: impl Iterator<Item = &'a Target>, length: Length) -> Result<Summary> {
+fn fuzz<'a>(targets: impl Iterator<Item = &'a Target>, length: Length) -> Result<Report> {
     let place = target_dir()?.join("fuzz");
     let host = probe::host().context("`rustc -vV` does not name its host")?;
     build(&place, &host)?;
-    let mut summary = Summary::default();
+    let mut report = Report::default();
     for target in targets {
         let program = place.join(&host).join("release").join(target.name);
         match exec(&mut command(target, &program, &place, length)?) {
-            Ok(()) => summary += Summary { passed: 1, failed: 0 },
+            Ok(()) => report.pass(),
             Err(error) => {
-                eprintln!("{}: {error:#}", target.name);
-                summary += Summary { passed: 0, failed: 1 };
+                let why = format!("{}: {error:#}", target.name);
+                eprintln!("{why}");
+                report.fail(why);
             }
         }
     }
-    Ok(summary)
+    Ok(report)
 }
 
 fn build(place: &Path, host: &str) -> Result<()> {

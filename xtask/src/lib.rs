@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod ci;
 pub mod demo;
 pub mod exec;
+pub mod failures;
 pub mod fuzz;
 pub mod mutants;
 pub mod package;

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     exec::cargo,
+    failures::Report,
     place::{target_dir, workspace},
     setup,
     summary::Summary,
@@ -80,30 +81,31 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     setup::run(&setup::Options::default())?;
-    let summary = judge(options)?;
+    let summary = judge(options)?.summary;
     println!("{} killed, {} not", summary.passed, summary.failed);
     Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs the mutants; a killed one counts as passed.
-pub fn judge(options: &Options) -> Result<Summary> {
+pub fn judge(options: &Options) -> Result<Report> {
     let mutants = options.chosen();
     if mutants.is_empty() {
         bail!("no mutant of that name; `--list` shows them");
     }
     let bench = Bench::new()?;
     bench.is_green(&mutants)?;
-    let mut summary = Summary::default();
+    let mut report = Report::default();
     for mutant in mutants {
         let start = Instant::now();
         let outcome = bench.outcome(mutant);
-        println!("{}", row(mutant, &outcome, start.elapsed()));
-        summary += match outcome {
-            Outcome::Killed => Summary { passed: 1, failed: 0 },
-            _ => Summary { passed: 0, failed: 1 },
-        };
+        let row = row(mutant, &outcome, start.elapsed());
+        println!("{row}");
+        match outcome {
+            Outcome::Killed => report.pass(),
+            Outcome::Survived | Outcome::Void(_) => report.fail(row),
+        }
     }
-    Ok(summary)
+    Ok(report)
 }
 
 fn row(mutant: &Mutant, outcome: &Outcome, time: Duration) -> String {

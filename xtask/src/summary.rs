@@ -62,7 +62,7 @@ fn counted(counts: &str, word: &str) -> u32 {
 }
 
 /// `text` without the escape sequences that colour it (`ESC [ … m`).
-fn without_colours(text: &str) -> String {
+pub fn without_colours(text: &str) -> String {
     let mut pieces = text.split("\u{1b}[");
     let first = pieces.next().unwrap_or_default();
     let rest = pieces.map(|piece| piece.split_once('m').map_or(piece, |(_, text)| text));

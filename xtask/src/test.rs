@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     build,
     exec::{cargo, exec_watched, output},
+    failures::{Failures, Picker, Report},
     fuzz, mutants,
     place::workspace,
     privilege::Privilege,
@@ -72,15 +73,18 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         given.extend(skipped.as_ref().map(|_| (prometheus::WITHOUT, "1".into())));
     }
     let mut total = Summary::default();
+    let mut failures = Failures::default();
     for stage in stages(nextest(), options.pure) {
-        total += counted(stage.name, run_stage(&stage, options, &given));
+        let outcome = run_stage(&stage, options, &given);
+        total += counted(stage.name, outcome, &mut failures);
     }
     if !options.pure && options.filter.is_none() {
         eprintln!("== fuzz targets, briefly");
-        total += counted("fuzz targets", fuzz::briefly());
+        total += counted("fuzz targets", fuzz::briefly(), &mut failures);
         eprintln!("== mutants, the quick ones");
-        total += counted("mutants", mutants::judge(&mutants::Options::quick()));
+        total += counted("mutants", mutants::judge(&mutants::Options::quick()), &mut failures);
     }
+    eprint!("{failures}");
     if total == Summary::default() {
         eprintln!("no test ran");
     }
@@ -92,11 +96,15 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// What could not be started counts as a failure.
-fn counted(name: &str, outcome: Result<Summary>) -> Summary {
-    outcome.unwrap_or_else(|error| {
+fn counted(name: &str, outcome: Result<Report>, failures: &mut Failures) -> Summary {
+    let report = outcome.unwrap_or_else(|error| {
         eprintln!("{name}: {error:#}");
-        Summary { passed: 0, failed: 1 }
-    })
+        let mut report = Report::default();
+        report.fail(format!("{error:#}"));
+        report
+    });
+    failures.add(name, report.failures);
+    report.summary
 }
 
 fn stages(nextest: bool, pure: bool) -> Vec<Stage> {
@@ -114,7 +122,7 @@ fn stages(nextest: bool, pure: bool) -> Vec<Stage> {
 }
 
 /// An error is a stage that could not be started.
-fn run_stage(stage: &Stage, options: &Options, given: &[(&str, OsString)]) -> Result<Summary> {
+fn run_stage(stage: &Stage, options: &Options, given: &[(&str, OsString)]) -> Result<Report> {
     eprintln!("== {}", stage.name);
     let mut command = cargo();
     command.args(arguments(stage, options)).current_dir(workspace()?);
@@ -126,23 +134,32 @@ fn run_stage(stage: &Stage, options: &Options, given: &[(&str, OsString)]) -> Re
     if stage.root {
         as_root(&mut command)?;
     }
-    let summary = Mutex::new(Summary::default());
+    let heard = Mutex::new((Summary::default(), Picker::default()));
     let status = exec_watched(&mut command, |line| {
+        let Ok(mut heard) = heard.lock() else { return };
+        let (summary, picker) = &mut *heard;
         let counts = match stage.runner {
-            Runner::Nextest => Summary::of_nextest(line),
-            Runner::Cargo | Runner::Doc => Summary::of_libtest(line),
+            Runner::Nextest => {
+                picker.nextest(line);
+                Summary::of_nextest(line)
+            }
+            Runner::Cargo | Runner::Doc => {
+                picker.libtest(line);
+                Summary::of_libtest(line)
+            }
         };
-        if let (Some(counts), Ok(mut summary)) = (counts, summary.lock()) {
+        if let Some(counts) = counts {
             *summary += counts;
         }
     })?;
-    let summary = summary.into_inner().unwrap_or_default();
-    Ok(summary.with_exit(status.success()))
+    let (summary, picker) = heard.into_inner().unwrap_or_default();
+    let failures = if status.success() { Vec::new() } else { picker.into_lines() };
+    Ok(Report { summary: summary.with_exit(status.success()), failures })
 }
 
 fn arguments<'a>(stage: &Stage, options: &'a Options) -> Vec<&'a str> {
     let mut arguments: Vec<&str> = match stage.runner {
-        Runner::Nextest => vec!["nextest", "run", "--no-tests=pass"],
+        Runner::Nextest => vec!["nextest", "run", "--no-tests=pass", "--failure-output=immediate-final"],
         Runner::Cargo => vec!["test"],
         Runner::Doc => vec!["test", "--doc"],
     };
