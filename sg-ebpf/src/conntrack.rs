@@ -37,7 +37,7 @@ mod admit;
 mod sweep;
 
 pub use admit::{Admitted, Limits, Newcomer, admit};
-pub use sweep::{evict, sg_reclaim, sweep};
+pub use sweep::{sg_reclaim, sweep};
 
 #[btf_map]
 static CT4_TAGS: Array<Tags, 49152, MMAPABLE> = Array::new();
@@ -68,10 +68,25 @@ pub trait Table {
     fn owner(key: &Self::Key) -> u32;
     /// The counter of slots in use that the table counts with.
     fn used(counters: *mut TableUse) -> *mut u64;
+    /// Claims a slot in a bucket, or else in another; [`NO_SLOT`] if neither has one that holds nothing or an expired entry.
+    fn claim(bucket: u32, other: u32, now: u64) -> u32;
+    /// Frees the slot if its life word is still `life`, telling of its end unless that is [`UNTOLD`]; whether it was.
+    fn release(slot: u32, life: Life, end: u32) -> bool;
+    /// Tells that the entry in a slot is not tracked any more, see [`tell_closed`].
+    fn closed(slot: u32, life: u64, end: u32) -> u32;
 }
 
+/// No slot has this number.
+const NO_SLOT: u32 = u32::MAX;
+
+/// An end of which nobody is told: of an entry that another CPU has made twice.
+const UNTOLD: u32 = u32::MAX;
+
 macro_rules! table {
-    ($(#[$doc:meta])* $name:ident: $key:ty, $number:expr, $tags:ident, $slots:ident, $used:ident) => {
+    (
+        $(#[$doc:meta])* $name:ident: $key:ty, $number:expr, $tags:ident, $slots:ident, $used:ident,
+        [$claim:ident, $release:ident, $closed:ident]
+    ) => {
         $(#[$doc])*
         pub struct $name;
 
@@ -99,22 +114,89 @@ macro_rules! table {
                 // SAFETY: `counters` is an element of `TABLE_USE`.
                 unsafe { &raw mut (*counters).$used }
             }
+
+            #[inline(always)]
+            fn claim(bucket: u32, other: u32, now: u64) -> u32 {
+                $claim(bucket, other, now)
+            }
+
+            #[inline(always)]
+            fn release(slot: u32, life: Life, end: u32) -> bool {
+                $release(slot, life.0, end) != 0
+            }
+
+            #[inline(always)]
+            fn closed(slot: u32, life: u64, end: u32) -> u32 {
+                $closed(slot, life, end)
+            }
+        }
+
+        // Global functions: the verifier follows them once, not once for each way that leads to each call. Inlined, these
+        // and those below made the programs three times as long to verify.
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $claim(bucket: u32, other: u32, now: u64) -> u32 {
+            admit::claim::<$name>(bucket, other, now)
         }
     };
 }
 
 table!(
     /// IPv4 connections.
-    V4: Key4, table::V4, CT4_TAGS, CT4, connections
+    V4: Key4, table::V4, CT4_TAGS, CT4, connections,
+    [sg_claim_v4, sg_release_v4, sg_closed_v4]
 );
 table!(
     /// IPv6 connections.
-    V6: Key6, table::V6, CT6_TAGS, CT6, connections
+    V6: Key6, table::V6, CT6_TAGS, CT6, connections,
+    [sg_claim_v6, sg_release_v6, sg_closed_v6]
 );
 table!(
     /// Fragmented datagrams.
-    Fragments: Key6, table::FRAGMENTS, FRAG_TAGS, FRAG, fragments
+    Fragments: Key6, table::FRAGMENTS, FRAG_TAGS, FRAG, fragments,
+    [sg_claim_datagram, release_datagram, nobody_is_told]
 );
+
+macro_rules! ends {
+    ($name:ident, $release:ident, $closed:ident) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $release(slot: u32, life: u64, end: u32) -> u32 {
+            u32::from(sweep::release::<$name>(slot, Life(life), end))
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $closed(slot: u32, life: u64, end: u32) -> u32 {
+            if let Some(entry) = $name::slot(slot) {
+                events::closed(entry, life, end);
+            }
+            0
+        }
+    };
+}
+
+ends!(V4, sg_release_v4, sg_closed_v4);
+ends!(V6, sg_release_v6, sg_closed_v6);
+
+// Without the end, of which nobody is told: the compiler would not pass an argument that nobody reads ("R3 is not a scalar").
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn sg_release_datagram(slot: u32, life: u64) -> u32 {
+    u32::from(sweep::release::<Fragments>(slot, Life(life), UNTOLD))
+}
+
+#[inline(always)]
+fn release_datagram(slot: u32, life: u64, _end: u32) -> u32 {
+    sg_release_datagram(slot, life)
+}
+
+/// Datagrams are not connections.
+#[inline(always)]
+const fn nobody_is_told(_slot: u32, _life: u64, _end: u32) -> u32 {
+    0
+}
 
 /// An entry that was live when it was found.
 pub struct Found<K> {
@@ -188,11 +270,10 @@ pub fn find<T: Table>(key: &T::Key, at: &Place, now: u64) -> Option<Found<T::Key
 fn in_bucket<T: Table>(key: &T::Key, bucket: u32, tag: u16, now: u64) -> Option<Found<T::Key>> {
     let mut hits = hits::<T>(bucket, tag)?;
     for _ in 0..BUCKET_SLOTS {
-        let slot = hits.first()?;
+        let slot = hits.take_first()?;
         if let Some(found) = at_slot::<T>(key, bucket * BUCKET_SLOTS as u32 + slot, now) {
             return Some(found);
         }
-        hits.pass_over();
     }
     None
 }
@@ -224,11 +305,17 @@ impl Hits {
         if low != 0 { lane_of(low) } else { lane_of(high).map(|lane| lane + 4) }
     }
 
-    /// Takes the first away.
+    /// Takes the first away. By arithmetic: the verifier would follow each branch, for each of eight slots.
     #[inline(always)]
-    fn pass_over(&mut self) {
-        let word = if self.0[0] != 0 { &mut self.0[0] } else { &mut self.0[1] };
+    fn take_first(&mut self) -> Option<u32> {
+        let (word, before) = if self.0[0] != 0 { (&mut self.0[0], 0) } else { (&mut self.0[1], 4) };
+        if *word == 0 {
+            return None;
+        }
+        // 1, 2^16, 2^32 or 2^48 moves 0, 1, 2 or 3 up into the highest lane.
+        let lane = ((*word & word.wrapping_neg()) >> 15).wrapping_mul(0x0000_0001_0002_0003) >> 48;
         *word &= word.wrapping_sub(1);
+        Some(lane as u32 + before)
     }
 }
 
@@ -333,12 +420,17 @@ fn count<T: Table>(owner: u32, change: u64) {
     }
 }
 
-/// Tells that the connection in a slot that this program has claimed is not tracked any more; `life` was its life word.
+/// Tells that the connection in a slot is not tracked any more; `life` was its life word. Nobody else may write the slot's key
+/// meanwhile: this program has claimed it, or it is this program's by its policy.
 #[inline(always)]
-fn tell_closed<T: Table>(entry: *mut Entry<T::Key>, life: Life, end: End) {
-    if T::NUMBER != Fragments::NUMBER {
-        events::closed(entry, life.0, end);
-    }
+pub fn tell_closed<T: Table>(slot: u32, life: Life, end: End) {
+    T::closed(slot, life.0, end as u32);
+}
+
+/// Frees a slot if its life word is still `life`.
+#[inline(always)]
+pub fn evict<T: Table>(slot: u32, life: Life, end: End) -> bool {
+    T::release(slot, life, end as u32)
 }
 
 /// Writes `tag` into the lane of `slot`; `false` if other CPUs were faster eight times in a row.

@@ -13,7 +13,7 @@ use sg_common::{
     addr::{Addr, EGRESS},
     conntrack::{Entry, Key4, Key6, query},
     control::Control,
-    events::{Audience, End, Event, Kind, RING_BYTES, Told, ToldKind, WINDOW_SHIFT},
+    events::{Audience, Event, Kind, RING_BYTES, Told, ToldKind, WINDOW_SHIFT},
     opaque::opaque,
     stats::NO_COUNTER,
     verdict::Reason,
@@ -34,7 +34,7 @@ static TOLD: PerCpuArray<Told, 1> = PerCpuArray::new();
 #[inline(always)]
 pub fn dropped(slot: u32, direction: usize, ifindex: u32, reason: Reason, counter: u32, length: u32) {
     let who = u64::from(ifindex) << 32 | u64::from(slot) << 1 | direction as u64 & 1;
-    packet(who, Kind::Dropped as u32, reason as u32, counter, length);
+    sg_tell(who, Kind::Dropped as u32, reason as u32, counter, length);
 }
 
 /// Tells that a packet was dropped on an interface that nothing is known of, if somebody listens.
@@ -55,18 +55,19 @@ pub fn opened() {
     let Some(case) = Case::this() else { return };
     if is_heard {
         let who = u64::from(case.place.slot) << 1 | u64::from(case.place.direction & 1);
-        packet(who, Kind::Opened as u32, 0, case.counter, case.packet.end);
+        sg_tell(who, Kind::Opened as u32, 0, case.counter, case.packet.end);
     }
 }
 
 /// Tells something of the packet in this CPU's case. `who`: the device's index, its directory slot and, in the last bit,
-/// the direction.
+/// the direction. A global function: see [`sg_search`](crate::classify::sg_search).
 // Five arguments are all that a function takes.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn packet(who: u64, kind: u32, why: u32, counter: u32, length: u32) {
-    let (Some(case), Some(control)) = (Case::this(), scene::control()) else { return };
+extern "C" fn sg_tell(who: u64, kind: u32, why: u32, counter: u32, length: u32) -> u32 {
+    let (Some(case), Some(control)) = (Case::this(), scene::control()) else { return 0 };
     let now = scene::now(control);
-    let Some(mut record) = record(kind, who as u32 >> 1, now) else { return };
+    let Some(mut record) = record(kind, who as u32 >> 1, now) else { return 0 };
     // SAFETY: `record` has made it an event.
     let event = unsafe { record.assume_init_mut() };
     event.ifindex = (who >> 32) as u32;
@@ -84,6 +85,7 @@ fn packet(who: u64, kind: u32, why: u32, counter: u32, length: u32) {
         describe(event, &case.packet);
     }
     record.submit(0);
+    1
 }
 
 /// Protocol, addresses and ports of a packet.
@@ -140,10 +142,10 @@ macro_rules! describe {
 describe!(Key4, Addr::v4);
 describe!(Key6, Addr);
 
-/// Tells, if somebody listens, that the connection in `entry` is not tracked any more; `life` was its life word. Nobody
-/// else may write the entry's key meanwhile.
-#[inline(never)]
-pub fn closed<K: Describe>(entry: *mut Entry<K>, life: u64, end: End) {
+/// Tells, if somebody listens, that the connection in `entry` is not tracked any more; `life` was its life word, `end` says
+/// why as [`End`](sg_common::events::End) does. Nobody else may write the entry's key meanwhile.
+#[inline(always)]
+pub fn closed<K: Describe>(entry: *mut Entry<K>, life: u64, end: u32) {
     let Some(control) = scene::control() else { return };
     let now = scene::now(control);
     if !control.is_heard(now) {

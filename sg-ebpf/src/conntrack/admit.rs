@@ -9,7 +9,7 @@ use sg_common::{
 };
 
 use super::{
-    Found, Table, atomic, count, counters, life_of, read_life, set_tag, swap_life, sweep::release,
+    Found, NO_SLOT, Table, UNTOLD, atomic, count, counters, life_of, read_life, set_tag, swap_life,
     tell_closed,
 };
 use crate::scene::Scene;
@@ -66,46 +66,42 @@ pub fn admit<T: Table>(
     if !has_namesakes::<T>(new.place, mine.slot) {
         return Ok(Admitted { found: mine, is_new: true });
     }
-    let rivals = settle_rivals::<T>(new.key, new.place, mine.slot, scene.now);
-    let earlier = rivals as u32;
-    // Whoever was taken back has counted the flow, or will not.
-    let is_new = rivals >> 32 == 0;
-    match T::slot(earlier) {
-        Some(entry) if earlier != mine.slot => {
+    let rivals = rivals::<T>(new.key, new.place, mine.slot, scene.now);
+    let (earliest, latest) = (rivals as u32, (rivals >> 32) as u32);
+    match T::slot(earliest) {
+        Some(entry) if earliest != mine.slot => {
             // If the earlier one has taken ours back meanwhile, it takes us for the one that was new.
-            let is_new = !release::<T>(mine.slot, mine.entry, mine.life, None);
-            Ok(Admitted { found: Found { entry, slot: earlier, life: read_life(entry) }, is_new })
+            let is_new = !T::release(mine.slot, mine.life, UNTOLD);
+            Ok(Admitted { found: Found { entry, slot: earliest, life: read_life(entry) }, is_new })
         }
-        _ => Ok(Admitted { found: mine, is_new }),
+        // Whoever is taken back has counted the flow, or will not.
+        _ => {
+            let life = Life(life_in::<T>(new.key, latest, scene.now));
+            let is_new = latest == mine.slot || !T::release(latest, life, UNTOLD);
+            Ok(Admitted { found: mine, is_new })
+        }
     }
 }
 
-/// Looks for other live entries of `key` than that in slot `mine`. The low half of the answer is the slot of the first
-/// that look-ups find. One that comes after ours is taken back: the high half is 1 if so. (More than two CPUs at once
-/// may leave the others: look-ups do not find them, and they count until they expire.)
+/// Looks for other live entries of `key` than that in slot `mine`: slot of the first that look-ups find (low half) and of the
+/// last (high half), of which the one that comes after ours is to be taken back. (More than two CPUs at once may leave the
+/// others: look-ups do not find them, and they count until they expire.)
 // A function of its own: inlined, it takes the stage past its part of the 512-byte stack.
 #[inline(never)]
-fn settle_rivals<T: Table>(key: &T::Key, place: &Place, mine: u32, now: u64) -> u64 {
+fn rivals<T: Table>(key: &T::Key, place: &Place, mine: u32, now: u64) -> u64 {
     let (first, second) = (place.first, place.second);
     let mut rivals = Rivals { key, now, first, second, mine, earliest: mine, latest: mine };
     let each: unsafe extern "C" fn(u32, *mut Rivals<T::Key>) -> i64 = rival::<T>;
     // SAFETY: the callback has the signature that bpf_loop calls, and `rivals` outlives the call.
     unsafe { bpf_loop(2 * BUCKET_SLOTS as u32, each as *mut _, (&raw mut rivals).cast(), 0) };
-    let Rivals { earliest, latest, .. } = rivals;
-    if earliest != mine || latest == mine {
-        return u64::from(earliest);
-    }
-    u64::from(take_back::<T>(key, latest, now)) << 32 | u64::from(mine)
+    u64::from(rivals.latest) << 32 | u64::from(rivals.earliest)
 }
 
-/// Frees a slot, if it holds a live entry of `key` still.
+/// The life word of a slot, if it holds a live entry of `key` still; else that of a free one.
 // A function of its own: likewise.
 #[inline(never)]
-fn take_back<T: Table>(key: &T::Key, slot: u32, now: u64) -> bool {
-    match super::at_slot::<T>(key, slot, now) {
-        Some(found) => release::<T>(slot, found.entry, found.life, None),
-        None => false,
-    }
+fn life_in<T: Table>(key: &T::Key, slot: u32, now: u64) -> u64 {
+    super::at_slot::<T>(key, slot, now).map_or(0, |found| found.life.0)
 }
 
 /// Whether another slot than `mine` may have the tag of a key in one of its buckets.
@@ -142,7 +138,7 @@ struct Rivals<'a, K> {
 
 /// One slot of the two buckets, in the order in which look-ups go through them.
 unsafe extern "C" fn rival<T: Table>(index: u32, rivals: *mut Rivals<T::Key>) -> i64 {
-    // SAFETY: bpf_loop hands over the pointer that `settle_rivals` gave it.
+    // SAFETY: bpf_loop hands over the pointer that `rivals` gave it.
     let rivals = unsafe { &mut *rivals };
     let in_first = index < BUCKET_SLOTS as u32;
     let bucket = if in_first { rivals.first } else { rivals.second };
@@ -189,23 +185,22 @@ fn reserve<T: Table>(scene: &Scene, limits: &Limits) -> Option<Reason> {
 fn settle<T: Table>(scene: &Scene, new: &Newcomer<T::Key>) -> Option<Found<T::Key>> {
     let (first, second) = (new.place.first, new.place.second);
     let start = if free_lanes::<T>(second) > free_lanes::<T>(first) { second } else { first };
-    let (slot, claim) = match claim_in::<T>(start, scene.now) {
-        None => claim_in::<T>(first ^ second ^ start, scene.now)?,
-        Some(claimed) => claimed,
-    };
-    publish::<T>(scene, new, slot, T::slot(slot)?, claim)
+    let slot = T::claim(start, first ^ second ^ start, scene.now);
+    let entry = T::slot(slot)?;
+    publish::<T>(scene, new, slot, entry, read_life(entry))
 }
 
-/// Claims a slot in a bucket.
+/// See [`Table::claim`].
 #[inline(always)]
-fn claim_in<T: Table>(bucket: u32, now: u64) -> Option<(u32, Life)> {
-    for lane in 0..BUCKET_SLOTS as u32 {
-        let slot = bucket * BUCKET_SLOTS as u32 + lane;
-        if let Some(claim) = claim::<T>(T::slot(slot)?, now) {
-            return Some((slot, claim));
+pub(super) fn claim<T: Table>(bucket: u32, other: u32, now: u64) -> u32 {
+    for step in 0..2 * BUCKET_SLOTS as u32 {
+        let bucket = if step < BUCKET_SLOTS as u32 { bucket } else { other };
+        let slot = bucket.wrapping_mul(BUCKET_SLOTS as u32) + step % BUCKET_SLOTS as u32;
+        if claim_slot::<T>(slot, now) {
+            return slot;
         }
     }
-    None
+    NO_SLOT
 }
 
 /// How many slots of a bucket hold nothing.
@@ -219,24 +214,24 @@ fn free_lanes<T: Table>(bucket: u32) -> u64 {
 
 /// Claims a slot that holds nothing, or an expired entry.
 #[inline(always)]
-fn claim<T: Table>(entry: *mut Entry<T::Key>, now: u64) -> Option<Life> {
+fn claim_slot<T: Table>(slot: u32, now: u64) -> bool {
+    let Some(entry) = T::slot(slot) else { return false };
     let life = read_life(entry);
     let expired = match life.kind() {
         Kind::Free => false,
         Kind::Live if !life.is_live_at(now) => true,
-        _ => return None,
+        _ => return false,
     };
-    let claim = life.claim();
-    if !swap_life(entry, life, claim) {
-        return None;
+    if !swap_life(entry, life, life.claim()) {
+        return false;
     }
     if expired {
         // SAFETY: the slot is claimed: nobody else writes the key.
         let owner = T::owner(unsafe { &(*entry).key });
-        tell_closed::<T>(entry, life, End::Over);
+        tell_closed::<T>(slot, life, End::Over);
         count::<T>(owner, 1u64.wrapping_neg());
     }
-    Some(claim)
+    true
 }
 
 #[inline(always)]

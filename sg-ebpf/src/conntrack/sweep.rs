@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated::bpf_loop;
 use sg_common::{
-    conntrack::{Entry, Kind, Life, TableUse},
+    conntrack::{Kind, Life, TableUse},
     control::Control,
     events::End,
     limits::{BUCKET_SLOTS, SEARCHED_PER_TICK},
@@ -10,7 +10,7 @@ use sg_common::{
 };
 
 use super::{
-    Fragments, Table, V4, V6, atomic, count, counters, life_of, read_life, set_tag, swap_life, tell_closed,
+    Fragments, Table, UNTOLD, V4, V6, atomic, count, counters, evict, life_of, read_life, set_tag, swap_life,
 };
 use crate::{atomic::Atomic, scene};
 
@@ -24,33 +24,23 @@ struct Run {
     pad: u32,
 }
 
-/// Frees the slot if its life word is still `life`. With an `end` that is told.
+/// See [`Table::release`].
 #[inline(always)]
-pub(super) fn release<T: Table>(slot: u32, entry: *mut Entry<T::Key>, life: Life, end: Option<End>) -> bool {
+pub(super) fn release<T: Table>(slot: u32, life: Life, end: u32) -> bool {
+    let Some(entry) = T::slot(slot) else { return false };
     let claim = life.claim();
-    if !swap_life(entry, life, claim) {
+    if life.kind() != Kind::Live || !swap_life(entry, life, claim) {
         return false;
     }
     // SAFETY: the slot is claimed: nobody else writes the key.
     let owner = T::owner(unsafe { &(*entry).key });
-    if let Some(end) = end {
-        tell_closed::<T>(entry, life, end);
+    if end != UNTOLD {
+        T::closed(slot, life.0, end);
     }
     set_tag::<T>(slot, 0);
     life_of(entry).set(claim.free().0);
     count::<T>(owner, 1u64.wrapping_neg());
     true
-}
-
-/// Frees one slot if its life word is still `life`.
-// A function of its own: inlined, it takes the stages that call the rules past the 512-byte stack ("combined stack size
-// of 4 calls is 528. Too large").
-#[inline(never)]
-pub fn evict<T: Table>(slot: u32, life: Life, end: End) -> bool {
-    match T::slot(slot) {
-        Some(entry) if life.kind() == Kind::Live => release::<T>(slot, entry, life, Some(end)),
-        _ => false,
-    }
 }
 
 /// Frees the expired slots of `buckets` buckets from `first` on.
@@ -80,7 +70,7 @@ unsafe extern "C" fn sweep_bucket<T: Table>(index: u32, run: *mut Run) -> i64 {
         }
         if life.is_live_at(run.now) {
             run.live += 1;
-        } else if release::<T>(slot, entry, life, Some(End::Over)) {
+        } else if evict::<T>(slot, life, End::Over) {
             run.freed += 1;
         }
     }

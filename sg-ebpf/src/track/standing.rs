@@ -17,8 +17,7 @@ use super::{
 use crate::{
     atomic::Atomic,
     classify::{Asked, Question, counter, decide},
-    conntrack::{Found, Table, life_of},
-    events,
+    conntrack::{Found, Table, life_of, tell_closed},
     packet::Packet,
     scene::Scene,
 };
@@ -158,7 +157,7 @@ pub fn reopen<T: Table<Key: FlowKey>>(
     let fresh = Life::live(found.life.claim(), state, scene.outward(), expires);
     let begins = life_of(found.entry).replace(found.life.0, fresh.0);
     if begins {
-        events::closed(found.entry, found.life.0, if cut { End::Cut } else { End::Over });
+        tell_closed::<T>(found.slot, found.life, if cut { End::Cut } else { End::Over });
         // SAFETY: as above.
         unsafe {
             (*found.entry).created = scene.now;
