@@ -147,6 +147,7 @@ fn command(target: &Target, program: &Path, place: &Path, length: Length) -> Res
                 fs::remove_dir_all(&corpus)?;
             }
             command.args([
+                "-verbosity=0".to_owned(),
                 "-seed=1".to_owned(),
                 format!("-runs={BRIEF_INPUTS}"),
                 format!("-max_total_time={BRIEF_SECONDS}"),

@@ -3,8 +3,10 @@
 use std::{
     ffi::OsString,
     io::{self, IsTerminal as _},
+    num::NonZero,
     process::{Command, ExitCode},
     sync::Mutex,
+    thread,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -126,6 +128,9 @@ fn run_stage(stage: &Stage, options: &Options, given: &[(&str, OsString)]) -> Re
     eprintln!("== {}", stage.name);
     let mut command = cargo();
     command.args(arguments(stage, options)).current_dir(workspace()?);
+    if stage.runner == Runner::Nextest && stage.root {
+        command.env("NEXTEST_TEST_THREADS", root_threads().to_string());
+    }
     command.envs(given.iter().map(|(name, value)| (name, value)));
     if io::stderr().is_terminal() {
         // The runner sees a pipe, but its output goes to this terminal.
@@ -188,6 +193,12 @@ pub(crate) fn as_root(command: &mut Command) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Tests as root at once: those of the daemon and of real sockets wait more than they compute.
+fn root_threads() -> usize {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    cores + cores.div_ceil(2)
 }
 
 fn nextest() -> bool {

@@ -13,6 +13,7 @@ use aya::{
 
 use super::{
     error::{Attempt as _, Error},
+    grace::Haste,
     interfaces::Device,
     links::{self, Link, detach},
     programs::{Programs, TCX_EGRESS},
@@ -240,6 +241,7 @@ fn xdp(program: &mut Xdp, device: &Device, mode: XdpMode) -> Result<FdLink, Prog
 }
 
 fn tcx(program: &mut SchedClassifier, device: &Device, side: TcAttachType) -> Result<FdLink, ProgramError> {
+    let _haste = Haste::make();
     // First, so that no other program lets a frame pass before it is judged.
     let options = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id = program.attach_with_options(&device.name, side, options)?;

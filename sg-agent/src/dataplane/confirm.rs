@@ -7,9 +7,9 @@ use sg_common::control::Control;
 use super::{
     Loaded,
     error::Error,
+    grace::grace_period,
     inherit, interfaces, read_state,
     trial::{Pending, Standing, Trial, settle, too_late},
-    write::grace_period,
     writer::{Outcome, Writer, clear},
 };
 

@@ -15,6 +15,7 @@ use aya::programs::{
 
 use super::{
     error::{Attempt as _, Error, OfFile as _},
+    grace::Haste,
     interfaces::{self, Device},
     load,
 };
@@ -146,6 +147,7 @@ fn device_of_link(fdinfo: &str) -> Option<(u32, u32)> {
 
 /// Takes programs off their hooks and returns when they are.
 pub fn detach<'a>(links: impl IntoIterator<Item = &'a Link> + Clone) -> Result<(), Error> {
+    let _haste = Haste::make();
     for link in links.clone() {
         load::remove_file(&link.path)?;
     }

@@ -26,6 +26,7 @@
 //! | [`store`], [`history`] | what is remembered beside the tables |
 //! | `upgrade` | programs of another build for the tables in use |
 //! | [`listen`] | the kernel side's events |
+//! | `grace` | waits until nobody is judged by what has been replaced |
 //! | `lock` | keeps two writers apart |
 
 pub mod attach;
@@ -37,7 +38,8 @@ mod compare;
 mod confirm;
 pub mod environment;
 pub mod error;
-pub mod history;
+mod grace;
+mod history;
 pub mod hooks;
 pub mod inherit;
 pub mod interfaces;

@@ -9,15 +9,8 @@ use std::collections::BTreeSet;
 use sg_common::{control::Control, limits::MAX_ROOT_CHAIN};
 
 use super::{
-    Loaded,
-    error::Error,
-    interfaces::Device,
-    kernel::Kernel,
-    not_loaded,
-    place::Place,
-    store,
-    store::Store,
-    write::{Site, grace_period},
+    Loaded, error::Error, grace::grace_period, interfaces::Device, kernel::Kernel, not_loaded, place::Place,
+    store, store::Store, write::Site,
 };
 use crate::compile::{Clock, Plan, Saved, State, state::returned};
 

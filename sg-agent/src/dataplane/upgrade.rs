@@ -23,6 +23,7 @@ use aya::programs::{
 
 use super::{
     error::{Attempt as _, Error, OfFile as _},
+    grace::Haste,
     links::{self, Link, Side},
     load::{self, Sizes},
     place::Place,
@@ -144,6 +145,7 @@ pub fn remove_others(place: &Place) -> Result<(), Error> {
 
 /// Puts our program on `link`, if it is on a device still.
 fn update(programs: &mut Programs, side: Side, link: &Link) -> Result<(), Error> {
+    let _haste = Haste::make();
     let what = || format!("replacing the program of link {}", link.path.display());
     let pinned = PinnedLink::from_pin(&link.path).attempt(what)?;
     let opened = aya::programs::links::FdLink::from(pinned);

@@ -1,10 +1,9 @@
 //! Writes a plan, in the order that lets every packet see one whole policy: [`Kernel::prepare`] what nobody reads yet,
 //! [`Kernel::switch_to`] it with one store, [`Kernel::retire`] what nobody reads any more.
 
-use std::{collections::BTreeMap, thread, time::Duration};
+use std::collections::BTreeMap;
 
 use aya::maps::PerCpuValues;
-use rustix::thread::{MembarrierCommand, membarrier};
 use sg_common::{
     control::Control,
     interface::{Interface, flag},
@@ -15,6 +14,7 @@ use sg_common::{
 
 use super::{
     error::{Attempt as _, Error},
+    grace::grace_period,
     kernel::Kernel,
     maps::possible_cpus,
 };
@@ -31,18 +31,6 @@ pub(super) struct Site {
 
 /// A slot of the directory that is not in use.
 static UNUSED: Interface = zerocopy::transmute!([0u8; size_of::<Interface>()]);
-
-/// Longer than any packet takes, where the kernel does not say when all packets are done.
-const LONGER_THAN_A_PACKET: Duration = Duration::from_millis(100);
-
-/// Returns when every packet that was being judged has been.
-pub fn grace_period() {
-    // The global barrier waits for an RCU grace period; programs run inside RCU read sections. Kernels with
-    // `nohz_full` CPUs refuse it.
-    if membarrier(MembarrierCommand::Global).is_err() {
-        thread::sleep(LONGER_THAN_A_PACKET);
-    }
-}
 
 impl Kernel {
     /// Writes everything of `plan` that is not seen before the switch. If that fails, nothing has changed.

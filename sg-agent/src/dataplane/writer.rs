@@ -11,6 +11,7 @@ use super::{
     change::Before,
     environment,
     error::Error,
+    grace::grace_period,
     history::History,
     hooks::remove_clsact,
     inherit,
@@ -28,7 +29,6 @@ use super::{
     trial::{self, Standing},
     upgrade,
     verify::Progress,
-    write::grace_period,
 };
 use crate::{
     compile::State,
