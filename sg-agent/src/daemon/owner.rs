@@ -1,7 +1,15 @@
 //! The thread that holds the tables open, and with them the lock that keeps other writers out. Others send it work:
 //! functions of the [`Owner`], done one after the other; whoever waits for an answer and goes away holds nobody up.
 
-use std::{collections::BTreeSet, sync::Arc, thread::JoinHandle, time::Instant};
+use std::{
+    collections::BTreeSet,
+    fs,
+    iter::once,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Instant,
+};
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +33,8 @@ pub struct Owner {
     pub writer: Writer,
     /// The sweep of expired connections.
     pub sweep: Sweep,
+    /// The policy file.
+    config_file: PathBuf,
     /// What the policy file said when it was last brought into force.
     config: Arc<[Text]>,
     /// A file that was brought into force, and what it says.
@@ -99,11 +109,18 @@ impl Handle {
 }
 
 impl Owner {
-    /// Owns what `writer` has in force.
-    pub fn new(writer: Writer, memory: Option<&Memory>, keeper: Keeper) -> Self {
-        let config = memory.map(|memory| Arc::clone(&memory.config)).unwrap_or_default();
-        let source = memory.and_then(Memory::source);
-        Self { writer, sweep: Sweep::default(), config, source, keeper, applied: None, is_over: false }
+    /// Owns what `writer` has in force; the policy file is `config_file`.
+    pub fn new(writer: Writer, config_file: &Path, memory: Option<&Memory>, keeper: Keeper) -> Self {
+        Self {
+            writer,
+            sweep: Sweep::default(),
+            config_file: config_file.to_owned(),
+            config: memory.map(|memory| Arc::clone(&memory.config)).unwrap_or_default(),
+            source: memory.and_then(Memory::source),
+            keeper,
+            applied: None,
+            is_over: false,
+        }
     }
 
     /// Takes back for good a change that was not confirmed in time.
@@ -152,18 +169,34 @@ impl Owner {
         Ok((answer, self.remember()))
     }
 
-    /// Brings a client's policy file into force.
+    /// Brings a client's policy file into force. If it is the daemon's own, that is noted as if the daemon had read it: what
+    /// it said before is another file then, should it say that again when the next daemon starts.
     pub fn apply(
         &mut self,
         verb: &apply::Apply,
         ready: apply::Ready,
     ) -> anyhow::Result<(Answer, Remembered)> {
         self.writer.check_settings(&ready.policy().settings)?;
-        let source = (ready.texts().into(), Arc::clone(ready.policy()));
+        let policy = Arc::clone(ready.policy());
+        let given = ready.texts();
+        let own = self.as_config(&given);
+        if let Some(texts) = &own {
+            self.writer.note_config(texts)?;
+        }
+        let texts = own.clone().unwrap_or_else(|| given.into());
         let answer = verb.bring(&mut self.writer, ready)?;
         self.applied = Some(Instant::now());
-        self.source = Some(source);
+        self.config = own.unwrap_or_else(|| Arc::clone(&self.config));
+        self.source = Some((texts, policy));
         Ok((answer, self.remember()))
+    }
+
+    /// A client's file as the policy file, if that says the same now.
+    fn as_config(&self, texts: &[Text]) -> Option<Arc<[Text]>> {
+        let (main, named) = texts.split_first()?;
+        let says = fs::read_to_string(&self.config_file).ok()?;
+        let main = Text { name: self.config_file.display().to_string(), text: Arc::clone(&main.text) };
+        (says == *main.text).then(|| once(main).chain(named.iter().cloned()).collect())
     }
 
     /// Whether a client's file was brought into force since then.

@@ -117,6 +117,22 @@ fn a_change_that_was_not_written_down_is_no_secret() {
     scene.expect("web", [true, false]);
 }
 
+/// H05: what the policy file said before a client had it applied is news, if it says that again after a kill that came before
+/// the daemon had looked at it.
+#[test]
+fn a_file_that_is_changed_back_while_nobody_runs_is_in_force() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    write_config(&scene.agent, &policy("81"));
+    let path = sg_tests::daemon::config(&scene.agent);
+    assert_eq!(scene.agent.run(&["apply", &path.to_string_lossy()]).status, 0);
+    daemon.kill();
+    scene.expect("web", [false, true]);
+    write_config(&scene.agent, &policy("80"));
+    let _daemon = Daemon::start(&scene.agent);
+    scene.expect("web", [true, false]);
+}
+
 /// H03: killed anywhere in a change, the old policy or the new one is in force, whole; nothing is left over.
 #[test]
 fn killed_anywhere_in_a_change() {
