@@ -18,7 +18,9 @@ use sg_bench_ebpf::draw::{Draw, Traced};
 use sg_common::conntrack::{Key4, Key6};
 use zerocopy::IntoBytes as _;
 
+use super::designs::{self, Act, Design};
 use crate::{
+    interrupt,
     netns::Netns,
     progrun::{XDP_DROP, XDP_PASS, pins, xdp_context},
 };
@@ -61,6 +63,18 @@ pub enum Program {
     Passes,
     /// sg, which must drop it.
     Drops,
+    /// A design of a table, and what is done with it.
+    Design(Design, Act),
+}
+
+impl Program {
+    /// What it must return.
+    const fn verdict(self) -> u32 {
+        match self {
+            Self::Drops | Self::Design(_, Act::Miss) => XDP_DROP,
+            _ => XDP_PASS,
+        }
+    }
 }
 
 /// One call of the kernel: many packets through one program.
@@ -82,6 +96,18 @@ pub struct Shot {
     pub times: u32,
 }
 
+impl Shot {
+    /// Packets that come before those that are timed.
+    const fn warm_up(&self) -> u32 {
+        self.times / 8
+    }
+
+    /// All of its packets.
+    pub const fn packets(&self) -> u64 {
+        self.times as u64 + self.warm_up() as u64
+    }
+}
+
 /// The loaded object. Its maps that carry the name of one of sg's are sg's.
 pub struct Object {
     host: Netns,
@@ -93,6 +119,7 @@ pub struct Object {
     trace: RefCell<Array<MapData, Bytes<{ size_of::<Traced>() }>>>,
     flows4: RefCell<HashMap<MapData, Bytes<16>, Value>>,
     flows6: RefCell<HashMap<MapData, Bytes<40>, Value>>,
+    outcomes: RefCell<Array<MapData, u64>>,
     seed: Cell<u64>,
 }
 
@@ -133,6 +160,7 @@ impl Object {
             trace: RefCell::new(map(&mut programs, "TRACE")?.try_into()?),
             flows4: RefCell::new(map(&mut programs, "FLOWS4")?.try_into()?),
             flows6: RefCell::new(map(&mut programs, "FLOWS6")?.try_into()?),
+            outcomes: RefCell::new(map(&mut programs, "OUTCOMES")?.try_into()?),
             seed: Cell::new(1),
             programs,
         })
@@ -172,9 +200,9 @@ impl Object {
                 self.program(if shot.traced { DRAW_TRACE } else { DRAW[shot.family as usize] })?
             }
         };
-        let expected = if shot.program == Program::Drops { XDP_DROP } else { XDP_PASS };
+        let expected = shot.program.verdict();
         let (code, nanoseconds) = self.host.enter(|| {
-            fire(first, &Shot { times: shot.times / 8, ..shot.clone() })?;
+            fire(first, &Shot { times: shot.warm_up(), ..shot.clone() })?;
             fire(first, shot)
         })?;
         ensure!(code == expected, "{:?} returned {code} for {:?}", shot.program, shot.draw);
@@ -188,7 +216,27 @@ impl Object {
             Program::Table => self.program(TABLE[family]),
             Program::Hash => self.program(HASH[family]),
             Program::Passes | Program::Drops => self.sg.as_ref().context("no agent has loaded sg"),
+            Program::Design(design, act) => self.program(&designs::program(design, act)),
         }
+    }
+
+    /// Every one of these frames once through the program of a shot.
+    pub fn each(&self, shot: &Shot, frames: Vec<Vec<u8>>) -> Result<()> {
+        let target = self.target(shot)?;
+        self.host.enter(|| {
+            frames.into_iter().try_for_each(|frame| {
+                interrupt::check()?;
+                let (code, _) = fire(target, &Shot { frame, times: 1, ..shot.clone() })?;
+                ensure!(code == shot.program.verdict(), "{:?} returned {code}", shot.program);
+                Ok(())
+            })
+        })
+    }
+
+    /// Packets for which what was to be done with a table did not come about, and those for which it did.
+    pub fn outcomes(&self) -> Result<[u64; 2]> {
+        let outcomes = self.outcomes.borrow();
+        Ok([outcomes.get(&0, 0)?, outcomes.get(&1, 0)?])
     }
 
     fn program(&self, name: &str) -> Result<&Xdp> {
@@ -196,10 +244,16 @@ impl Object {
         Ok(program.try_into()?)
     }
 
-    /// Draws other packets each time, and gives them to `target`.
-    fn hand_on(&self, draw: &Draw, target: &ProgramFd) -> Result<()> {
+    /// A state of the generator that was not there before.
+    pub fn fresh_state(&self) -> u64 {
         self.seed.set(self.seed.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        let draw = Draw { state: self.seed.get(), ..*draw };
+        self.seed.get()
+    }
+
+    /// Draws packets from the given state of the generator on, else other ones each time, and gives them to `target`.
+    fn hand_on(&self, draw: &Draw, target: &ProgramFd) -> Result<()> {
+        let state = if draw.state == 0 { self.fresh_state() } else { draw.state };
+        let draw = Draw { state, ..*draw };
         self.draws.borrow_mut().set(0, Bytes(draw.as_bytes().try_into()?), 0)?;
         Ok(self.next.borrow_mut().set(0, target, 0)?)
     }
@@ -242,8 +296,9 @@ const TABLE: [&str; 2] = ["reference_table_v4", "reference_table_v6"];
 const HASH: [&str; 2] = ["reference_hash_v4", "reference_hash_v6"];
 
 fn load_programs(object: &mut Ebpf) -> Result<()> {
-    for name in [FLOOR, DRAW_TRACE].iter().chain(&DRAW).chain(&TABLE).chain(&HASH) {
-        let program = object.program_mut(name).with_context(|| format!("no program {name}"))?;
+    let references = [FLOOR, DRAW_TRACE].iter().chain(&DRAW).chain(&TABLE).chain(&HASH);
+    for name in references.map(|name| (*name).to_owned()).chain(designs::programs()) {
+        let program = object.program_mut(&name).with_context(|| format!("no program {name}"))?;
         let program: &mut Xdp = program.try_into()?;
         program.load().with_context(|| format!("loading {name}"))?;
     }
