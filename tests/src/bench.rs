@@ -53,6 +53,7 @@ mod rig;
 mod rules;
 mod sample;
 mod sets;
+mod shot;
 mod sweep;
 mod tables;
 

@@ -10,7 +10,7 @@ use super::{
     Plan,
     entry::{Entry, Timed},
     object::{Family, MODE, Program, Shot},
-    plan::thousands,
+    plan::of_flows,
     policy,
     rig::{Rig, Way, frame},
     sample::rounds,
@@ -80,13 +80,11 @@ const NOTE: &str = "above the trivial program, with parsing";
 
 fn look_up(act: Act, flows: u32) -> String {
     let what = if act == Act::Hit { "hits" } else { "misses" };
-    let flows = if flows == 1 { "1 flow".to_owned() } else { format!("{} flows", thousands(flows as usize)) };
-    format!("table designs: look-up that {what}, {flows}, IPv4")
+    format!("table designs: look-up that {what}, {}, IPv4", of_flows(flows))
 }
 
 fn turnover(flows: u32) -> [String; 2] {
-    let flows = thousands(flows as usize);
-    ["insertion", "removal"].map(|what| format!("table designs: {what} beside {flows} flows, IPv4"))
+    ["insertion", "removal"].map(|what| format!("table designs: {what} beside {}, IPv4", of_flows(flows)))
 }
 
 /// Look-ups with so many flows in the tables.
