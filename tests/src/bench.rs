@@ -11,7 +11,8 @@
 //! the programs read, or the loads would wait for the stores. Packets of a single flow are not drawn: there is only one.
 //!
 //! Reference programs parse a TCP packet and make one look-up: in sg's own tables with the same entries in them, and in
-//! the kernel's hash map with the same keys. Rule sets are held against one of ten rules.
+//! the kernel's hash map with the same keys. Rule sets are held against one of ten rules. Other programs look a key up,
+//! insert it or remove it, in sg's own table and in the kernel's maps (`designs`).
 //!
 //! **End to end** (`endtoend`). Generated packets through veth devices, the host's routing and a firewall to a guest,
 //! all on one CPU, by the CPU time of everything (`generator`). nftables has the same policy, written as its users do
@@ -31,6 +32,7 @@ use crate::netns::Netns;
 mod apply;
 mod bulk;
 mod classbench;
+mod designs;
 mod endtoend;
 mod entry;
 mod established;
@@ -51,6 +53,7 @@ mod rig;
 mod rules;
 mod sample;
 mod sets;
+mod shot;
 mod sweep;
 mod tables;
 
@@ -98,9 +101,10 @@ struct Suite {
     measure: fn(&Plan) -> Result<Vec<Entry>>,
 }
 
-const SUITES: [Suite; 12] = [
+const SUITES: [Suite; 13] = [
     Suite { names: |_| vec![FLOOR.to_owned()], measure: floor },
     Suite { names: established::names, measure: established::measure },
+    Suite { names: designs::names, measure: designs::measure },
     Suite { names: rules::names, measure: rules::measure },
     Suite { names: tables::names, measure: tables::measure },
     Suite { names: sets::names, measure: sets::measure },

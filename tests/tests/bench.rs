@@ -43,11 +43,31 @@ fn every_target_has_a_name_to_be_asked_for_by() {
         "one of 100,000 rules changed",
         "a rule of 1,000 interfaces changed",
         "one member added to 100,000",
+        "table designs: look-up that hits, 64,000 flows, IPv4",
+        "table designs: insertion beside 64,000 flows, IPv4",
         "memory per connection, IPv4",
         "sweep of 1,000,000 expired entries",
         "two-way flood from a neighbour guest",
     ] {
         assert!(list.lines().any(|name| name.contains(part)), "{part} is not among:\n{list}");
+    }
+}
+
+/// Every table that could have been taken is measured beside ours; that look-ups hit or miss and that what is inserted is
+/// there until it is removed is checked by the bench itself, packet by packet.
+#[test]
+fn table_designs_are_measured_side_by_side() {
+    let entries = measured(&["--rounds", "1", "--only", "table designs"]);
+    let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+    let references = ["kernel hash", "kernel LRU hash", "kernel hash, no preallocation"];
+    for what in
+        ["look-up that hits, 1,000", "look-up that misses, 64,000", "insertion beside", "removal beside"]
+    {
+        let of_it: Vec<&Value> = entries.iter().filter(|entry| text(entry, "name").contains(what)).collect();
+        let names: Vec<String> = of_it.iter().map(|entry| text(entry, "reference_name")).collect();
+        assert_eq!(names, references, "{what}");
+        assert!(of_it.iter().all(|entry| entry["reference_spread"]["min"].is_number()), "{of_it:?}");
+        assert!(of_it.iter().all(|entry| entry["unit"] == "ns" && entry["target"].is_null()), "{of_it:?}");
     }
 }
 

@@ -5,6 +5,8 @@
 fn main() {}
 
 #[cfg(target_arch = "bpf")]
+mod designs;
+#[cfg(target_arch = "bpf")]
 mod programs;
 #[cfg(target_arch = "bpf")]
 mod reference;

@@ -20,13 +20,16 @@ use sg_ebpf::{
     short::{Family, key_of},
 };
 
+/// Flows that the kernel's maps have room for.
+pub const ROOM: usize = 262_144;
+
 #[btf_map]
-static FLOWS4: HashMap<Key4, [u64; 6], 262144> = HashMap::new();
+pub static FLOWS4: HashMap<Key4, [u64; 6], ROOM> = HashMap::new();
 #[btf_map]
-static FLOWS6: HashMap<Key6, [u64; 6], 262144> = HashMap::new();
+static FLOWS6: HashMap<Key6, [u64; 6], ROOM> = HashMap::new();
 
 /// The bench binds one interface: the first slot of the directory that is not reserved.
-const SLOT: u32 = 1;
+pub const SLOT: u32 = 1;
 /// Length of the Ethernet header, and where the ethertype is in it.
 const ETHERNET: usize = 14;
 const KIND: usize = 12;
@@ -72,8 +75,9 @@ fn in_table<T: Table>(key: &T::Key) -> Option<u64> {
     Some(found.life.expires())
 }
 
+/// The key of an IPv4 packet's flow.
 #[inline(always)]
-fn key4(ctx: &XdpContext) -> Option<Key4> {
+pub fn key4(ctx: &XdpContext) -> Option<Key4> {
     key::<V4>(ctx, ethertype::IPV4)
 }
 

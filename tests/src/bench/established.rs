@@ -10,7 +10,7 @@ use super::{
     entry::{Entry, Target, Timed},
     flows,
     object::{Family, MODE, Program},
-    plan::thousands,
+    plan::of_flows,
     policy,
     rig::Rig,
     sample::rounds,
@@ -51,8 +51,7 @@ pub fn measure(plan: &Plan) -> Result<Vec<Entry>> {
 }
 
 fn name(family: Family, flows: u32) -> String {
-    let flows = if flows == 1 { "1 flow".to_owned() } else { format!("{} flows", thousands(flows as usize)) };
-    format!("established, {flows}, {}", family.name())
+    format!("established, {}, {}", of_flows(flows), family.name())
 }
 
 fn one(plan: &Plan, rig: &Rig, family: Family, flows: u32, name: &str) -> Result<[Entry; 2]> {

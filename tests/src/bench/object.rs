@@ -18,69 +18,13 @@ use sg_bench_ebpf::draw::{Draw, Traced};
 use sg_common::conntrack::{Key4, Key6};
 use zerocopy::IntoBytes as _;
 
+use super::designs;
+pub use super::shot::{Family, MODE, Program, Shot};
 use crate::{
+    interrupt,
     netns::Netns,
-    progrun::{XDP_DROP, XDP_PASS, pins, xdp_context},
+    progrun::{pins, xdp_context},
 };
-
-/// Address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        }
-    }
-}
-
-/// How packets meet the programs.
-pub const MODE: &str = "XDP, BPF_PROG_TEST_RUN";
-
-/// What is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Program {
-    /// The trivial program.
-    Floor,
-    /// The reference with sg's tables.
-    Table,
-    /// The reference with the kernel's hash map.
-    Hash,
-    /// sg, which must let the packet pass.
-    Passes,
-    /// sg, which must drop it.
-    Drops,
-}
-
-/// One call of the kernel: many packets through one program.
-#[derive(Clone, Debug)]
-pub struct Shot {
-    /// The program.
-    pub program: Program,
-    /// Family of the packets.
-    pub family: Family,
-    /// How packets are drawn; `None`: all are the same.
-    pub draw: Option<Draw>,
-    /// Whether what is drawn is the number of a packet of the trace.
-    pub traced: bool,
-    /// The frame, or what stays of it.
-    pub frame: Vec<u8>,
-    /// Where it comes in.
-    pub ifindex: u32,
-    /// How many.
-    pub times: u32,
-}
 
 /// The loaded object. Its maps that carry the name of one of sg's are sg's.
 pub struct Object {
@@ -93,6 +37,7 @@ pub struct Object {
     trace: RefCell<Array<MapData, Bytes<{ size_of::<Traced>() }>>>,
     flows4: RefCell<HashMap<MapData, Bytes<16>, Value>>,
     flows6: RefCell<HashMap<MapData, Bytes<40>, Value>>,
+    outcomes: RefCell<Array<MapData, u64>>,
     seed: Cell<u64>,
 }
 
@@ -133,6 +78,7 @@ impl Object {
             trace: RefCell::new(map(&mut programs, "TRACE")?.try_into()?),
             flows4: RefCell::new(map(&mut programs, "FLOWS4")?.try_into()?),
             flows6: RefCell::new(map(&mut programs, "FLOWS6")?.try_into()?),
+            outcomes: RefCell::new(map(&mut programs, "OUTCOMES")?.try_into()?),
             seed: Cell::new(1),
             programs,
         })
@@ -172,9 +118,9 @@ impl Object {
                 self.program(if shot.traced { DRAW_TRACE } else { DRAW[shot.family as usize] })?
             }
         };
-        let expected = if shot.program == Program::Drops { XDP_DROP } else { XDP_PASS };
+        let expected = shot.program.verdict();
         let (code, nanoseconds) = self.host.enter(|| {
-            fire(first, &Shot { times: shot.times / 8, ..shot.clone() })?;
+            fire(first, &Shot { times: shot.warm_up(), ..shot.clone() })?;
             fire(first, shot)
         })?;
         ensure!(code == expected, "{:?} returned {code} for {:?}", shot.program, shot.draw);
@@ -188,7 +134,27 @@ impl Object {
             Program::Table => self.program(TABLE[family]),
             Program::Hash => self.program(HASH[family]),
             Program::Passes | Program::Drops => self.sg.as_ref().context("no agent has loaded sg"),
+            Program::Design(design, act) => self.program(&designs::program(design, act)),
         }
+    }
+
+    /// Every one of these frames once through the program of a shot.
+    pub fn each(&self, shot: &Shot, frames: Vec<Vec<u8>>) -> Result<()> {
+        let target = self.target(shot)?;
+        self.host.enter(|| {
+            frames.into_iter().try_for_each(|frame| {
+                interrupt::check()?;
+                let (code, _) = fire(target, &Shot { frame, times: 1, ..shot.clone() })?;
+                ensure!(code == shot.program.verdict(), "{:?} returned {code}", shot.program);
+                Ok(())
+            })
+        })
+    }
+
+    /// Packets for which what was to be done with a table did not come about, and those for which it did.
+    pub fn outcomes(&self) -> Result<[u64; 2]> {
+        let outcomes = self.outcomes.borrow();
+        Ok([outcomes.get(&0, 0)?, outcomes.get(&1, 0)?])
     }
 
     fn program(&self, name: &str) -> Result<&Xdp> {
@@ -196,10 +162,16 @@ impl Object {
         Ok(program.try_into()?)
     }
 
-    /// Draws other packets each time, and gives them to `target`.
-    fn hand_on(&self, draw: &Draw, target: &ProgramFd) -> Result<()> {
+    /// A state of the generator that was not there before.
+    pub fn fresh_state(&self) -> u64 {
         self.seed.set(self.seed.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        let draw = Draw { state: self.seed.get(), ..*draw };
+        self.seed.get()
+    }
+
+    /// Draws packets from the given state of the generator on, else other ones each time, and gives them to `target`.
+    fn hand_on(&self, draw: &Draw, target: &ProgramFd) -> Result<()> {
+        let state = if draw.state == 0 { self.fresh_state() } else { draw.state };
+        let draw = Draw { state, ..*draw };
         self.draws.borrow_mut().set(0, Bytes(draw.as_bytes().try_into()?), 0)?;
         Ok(self.next.borrow_mut().set(0, target, 0)?)
     }
@@ -242,8 +214,9 @@ const TABLE: [&str; 2] = ["reference_table_v4", "reference_table_v6"];
 const HASH: [&str; 2] = ["reference_hash_v4", "reference_hash_v6"];
 
 fn load_programs(object: &mut Ebpf) -> Result<()> {
-    for name in [FLOOR, DRAW_TRACE].iter().chain(&DRAW).chain(&TABLE).chain(&HASH) {
-        let program = object.program_mut(name).with_context(|| format!("no program {name}"))?;
+    let references = [FLOOR, DRAW_TRACE].iter().chain(&DRAW).chain(&TABLE).chain(&HASH);
+    for name in references.map(|name| (*name).to_owned()).chain(designs::programs()) {
+        let program = object.program_mut(&name).with_context(|| format!("no program {name}"))?;
         let program: &mut Xdp = program.try_into()?;
         program.load().with_context(|| format!("loading {name}"))?;
     }

@@ -75,6 +75,11 @@ pub fn thousands(number: usize) -> String {
     grouped(number as u64)
 }
 
+/// So many flows.
+pub fn of_flows(flows: u32) -> String {
+    if flows == 1 { "1 flow".to_owned() } else { format!("{} flows", thousands(flows as usize)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,12 +7,12 @@ use crate::interrupt;
 /// Times every contender once per round, `rounds` times after a round that does not count; the samples of each.
 ///
 /// Each round starts with another contender, so that none always runs on what the same neighbour left in the caches.
-pub fn rounds<C>(
+pub fn rounds<C, S>(
     rounds: usize,
     contenders: &[C],
-    mut time: impl FnMut(&C) -> Result<f64>,
-) -> Result<Vec<Vec<f64>>> {
-    let mut samples = vec![Vec::with_capacity(rounds); contenders.len()];
+    mut time: impl FnMut(&C) -> Result<S>,
+) -> Result<Vec<Vec<S>>> {
+    let mut samples: Vec<Vec<S>> = contenders.iter().map(|_| Vec::with_capacity(rounds)).collect();
     for contender in contenders {
         time(contender)?;
     }
