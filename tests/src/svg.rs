@@ -127,10 +127,13 @@ impl Shape {
     }
 }
 
-/// Points as a path goes through them.
+/// Points as a path goes through them, without those in the middle of a level stretch.
 fn through(points: &[(f64, f64)]) -> String {
-    let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
-    points.join("L")
+    let is_level = |three: &[(f64, f64)]| three[0].1 == three[1].1 && three[1].1 == three[2].1;
+    let middle = points.windows(3).filter(|three| !is_level(three)).map(|three| &three[1]);
+    let ends = (points.first(), points.last().filter(|_| points.len() > 1));
+    let kept = ends.0.into_iter().chain(middle).chain(ends.1);
+    kept.map(|(x, y)| format!("{x:.1} {y:.1}")).collect::<Vec<_>>().join("L")
 }
 
 impl Text {
@@ -225,6 +228,13 @@ mod tests {
         let cut = fitted("a description that goes on and on", 12.0, 100.0);
         assert!(cut.ends_with('…') && width(&cut, 12.0, false) <= 100.0, "{cut}");
         assert_eq!(fitted("words", 12.0, 3.0), "");
+    }
+
+    #[test]
+    fn level_stretches_are_short() {
+        let points = [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (3.0, 5.0), (4.0, 5.0)];
+        assert_eq!(through(&points), "0.0 1.0L2.0 1.0L3.0 5.0L4.0 5.0");
+        assert_eq!(through(&points[..1]), "0.0 1.0");
     }
 
     #[test]

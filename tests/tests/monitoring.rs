@@ -304,6 +304,7 @@ fn the_dashboard_is_whole() {
     let variables = dashboard["templating"]["list"].as_array().expect("variables");
     let names: Vec<&str> = variables.iter().filter_map(|one| one["name"].as_str()).collect();
     assert_eq!(names, ["datasource", "instance", "interface"]);
+    assert_eq!(dashboard["annotations"]["list"][0]["useValueForTime"], true);
     for metric in ["sg_build_info", "sg_packets_total"] {
         assert!(text.contains(&format!("label_values({metric}")));
     }

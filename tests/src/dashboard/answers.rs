@@ -80,16 +80,19 @@ impl Answers {
         let mut marks = Vec::new();
         for target in dashboard.marks() {
             let found = answer(Kind::TimeSeries, target, prometheus, span, window)?;
-            marks.extend(found.iter().flat_map(|series| beginnings(&series.values)));
+            let moments = found.iter().flat_map(|series| series.values.iter().flatten());
+            marks.extend(moments.filter_map(|moment| step_of(*moment, span)));
         }
+        marks.sort_unstable();
+        marks.dedup();
         Ok(Self { title: dashboard.title.clone(), panels, marks, span, silent })
     }
 }
 
-/// Where values begin after none.
-fn beginnings(values: &[Option<f64>]) -> Vec<usize> {
-    let begins = |at: &usize| values[*at].is_some() && (*at == 0 || values[at - 1].is_none());
-    (0..values.len()).filter(begins).collect()
+/// The step of a moment, in milliseconds since the epoch, if it is within.
+fn step_of(moment: f64, span: Span) -> Option<usize> {
+    let second = (moment / 1000.0).round() as u64;
+    (span.from..=span.to).contains(&second).then(|| ((second - span.from) / span.step) as usize)
 }
 
 fn answer(
@@ -125,8 +128,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_where_an_answer_begins() {
-        assert_eq!(beginnings(&[Some(1.0), Some(1.0), None, None, Some(1.0), None]), [0, 4]);
+    fn a_mark_is_at_its_moment() {
+        let span = Span { from: 100, to: 110, step: 5 };
+        let moments = [99_000.0, 100_000.0, 106_100.0, 110_400.0, 111_000.0];
+        assert_eq!(moments.map(|moment| step_of(moment, span)), [None, Some(0), Some(1), Some(2), None]);
     }
 
     #[test]

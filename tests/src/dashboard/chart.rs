@@ -79,7 +79,7 @@ fn lines(field: &Field, series: &[Series]) -> Vec<Line> {
         if field.is_stacked() {
             floor = top.iter().zip(&bottom).map(|(top, low)| top.unwrap_or(*low)).collect();
         }
-        Line { colour: colour::PALETTE[number % colour::PALETTE.len()], top, bottom }
+        Line { colour: of(number), top, bottom }
     };
     series.iter().zip(0..).map(&mut line).collect()
 }
@@ -143,6 +143,21 @@ fn clock(time: u64) -> String {
     format!("{:02}:{:02}:{:02}", time / 3600 % 24, time / 60 % 60, time % 60)
 }
 
+/// The colour of a series.
+fn of(number: usize) -> &'static str {
+    colour::PALETTE[number % colour::PALETTE.len()]
+}
+
+/// The series as the legend has them.
+fn order(filled: &Filled) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..filled.series.len()).collect();
+    if filled.panel.begins_with_largest() {
+        let max = |number: &usize| filled.series[*number].max().unwrap_or(f64::MIN);
+        order.sort_by(|a, b| max(b).total_cmp(&max(a)));
+    }
+    order
+}
+
 /// Names, last and largest values below the chart; what is left for that.
 fn legend(frame: &mut Frame, filled: &Filled, content: Area) -> Area {
     let most = (content.h * 0.42 / ROW).floor() as usize - 1;
@@ -156,10 +171,10 @@ fn legend(frame: &mut Frame, filled: &Filled, content: Area) -> Area {
         frame.words(heading, (right, base(0)), Anchor::End, colour::ACCENT, NUMBER);
     }
     let field = filled.panel.field();
-    for (one, row) in series[..rows].iter().zip(0..) {
-        let y = base(row + 1);
+    for (number, row) in order(filled).into_iter().take(rows).zip(0..) {
+        let (one, y) = (&series[number], base(row + 1));
         let swatch = Area { x: content.x, y: y - 5.0, w: 12.0, h: 3.0 };
-        frame.add(Shape::Box(swatch, 1.0, colour::PALETTE[row % colour::PALETTE.len()]));
+        frame.add(Shape::Box(swatch, 1.0, of(number)));
         let room = content.w - 2.0 * NUMBER - 22.0;
         frame.words(&one.name, (content.x + 18.0, y), Anchor::Start, colour::TEXT, room);
         for (value, right) in [one.last(), one.max()].into_iter().zip(columns) {

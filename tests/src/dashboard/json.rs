@@ -24,7 +24,7 @@ struct Annotations {
 }
 
 impl Dashboard {
-    /// Expressions that mark moments on every chart.
+    /// Questions whose answers are moments that every chart marks; milliseconds since the epoch.
     pub fn marks(&self) -> impl Iterator<Item = &Target> {
         self.annotations.list.iter()
     }
@@ -67,12 +67,24 @@ pub struct Panel {
     field_config: FieldConfig,
     #[serde(default)]
     transformations: Vec<Transformation>,
+    #[serde(default)]
+    options: Options,
 }
 
 impl Panel {
     /// How its numbers look.
     pub fn field(&self) -> &Field {
         &self.field_config.defaults
+    }
+
+    /// Whether the legend begins with the series that had the largest value.
+    pub fn begins_with_largest(&self) -> bool {
+        self.options.legend.sort_by.is_some()
+    }
+
+    /// The column by which the rows of a table are sorted, the largest first.
+    pub fn sorted_by(&self) -> Option<&str> {
+        self.options.sort_by.iter().find(|sort| sort.desc).map(|sort| &*sort.display_name)
     }
 
     /// How the columns of a table are arranged.
@@ -202,6 +214,31 @@ struct Custom {
     stacking: Value,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Options {
+    legend: Legend,
+    sort_by: Vec<SortBy>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Legend {
+    sort_by: Option<LegendColumn>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+enum LegendColumn {
+    Max,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SortBy {
+    display_name: String,
+    desc: bool,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 struct Transformation {
     id: String,
@@ -209,9 +246,8 @@ struct Transformation {
 }
 
 /// How the columns of a table are arranged.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
 pub struct Organize {
     /// Columns that are left out.
     pub exclude_by_name: BTreeMap<String, bool>,

@@ -102,7 +102,7 @@ fn policy(more: u16) -> String {
             9_000 + number
         )
     };
-    POLICY.replacen("{}", &(0..more).map(rule).collect::<String>(), 1)
+    POLICY.replacen("{}", &(1..=more).map(rule).collect::<String>(), 1)
 }
 
 fn live(dashboard: &Dashboard, program: &std::path::Path, time: Duration) -> Result<Answers> {
@@ -187,6 +187,9 @@ fn visitors(net: &Topology, wave: &Wave<'_>) {
         let (near, far) = ends[usize::from(number % 2)];
         if let Ok(mut connection) = Connection::open(&client.ns, near, SocketAddr::new(far, WEB), PATIENT) {
             connection.carries(2_000 + 500 * usize::from(number % 40), PATIENT);
+        }
+        if number % 8 == 0 {
+            traffic::ping(&client.ns, near, far, PATIENT);
         }
     });
 }

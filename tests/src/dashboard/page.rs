@@ -113,3 +113,101 @@ fn place(grid: Grid) -> Area {
         h: CELL.1 * f64::from(grid.h) - GAP,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{dashboard::answers::Series, prometheus::Span};
+
+    const SPAN: Span = Span { from: 1_000_000, to: 1_000_060, step: 1 };
+
+    /// A panel of so many series, whose names have no end.
+    fn filled(kind: &str, [x, y, w, h]: [u32; 4], series: usize) -> Filled {
+        let panel = json!({
+            "title": format!("{kind} at {x}, {y}"), "type": kind, "gridPos": {"x": x, "y": y, "w": w, "h": h},
+            "fieldConfig": {"defaults": {"unit": "pps", "max": 100.0}},
+        });
+        let steps = if kind == "timeseries" { SPAN.steps() } else { 1 };
+        let one = |number: usize| {
+            let name = format!("{} {number}", "a name that goes on and on ".repeat(8));
+            let values = (0..steps).map(|step| (step % 7 > 0).then_some((step * number) as f64 * 1e3));
+            let labels = [("name".to_owned(), name.clone()), ("w".to_owned(), number.to_string())].into();
+            let values = if steps == 1 { vec![Some(number as f64)] } else { values.collect() };
+            Series { name, labels, values }
+        };
+        Filled {
+            panel: serde_json::from_value(panel).expect("a panel"),
+            series: (0..series).map(one).collect(),
+        }
+    }
+
+    fn faults(panels: Vec<Filled>) -> Vec<String> {
+        let answers =
+            Answers { title: "t".into(), panels, marks: vec![0, 60], span: SPAN, silent: Vec::new() };
+        Page::new(&answers).faults()
+    }
+
+    #[test]
+    fn whatever_is_asked_stays_in_its_box() {
+        for series in [1, 2, 11, 1_000] {
+            for (kind, place) in [
+                ("timeseries", [0, 0, 8, 7]),
+                ("timeseries", [0, 0, 24, 9]),
+                ("table", [0, 0, 8, 7]),
+                ("stat", [0, 0, 4, 4]),
+                ("gauge", [0, 0, 4, 4]),
+            ] {
+                let one = filled(kind, place, series);
+                let one =
+                    Filled { series: one.series[..if kind == "stat" { 1 } else { series }].to_vec(), ..one };
+                assert_eq!(faults(vec![one]), Vec::<String>::new(), "{kind}, {series}");
+            }
+        }
+        assert_eq!(faults(vec![filled("bargauge", [0, 0, 12, 7], 8)]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_panel_without_data_is_a_fault() {
+        for kind in ["timeseries", "table", "stat", "gauge", "bargauge"] {
+            assert_eq!(
+                faults(vec![filled(kind, [0, 0, 8, 7], 0)]),
+                [format!("{kind} at 0, 0 shows no data")]
+            );
+        }
+        assert!(faults(vec![filled("row", [0, 0, 24, 1], 0)]).is_empty());
+    }
+
+    #[test]
+    fn a_panel_outside_the_grid_or_on_another_is_a_fault() {
+        let outside = faults(vec![filled("stat", [20, 0, 8, 4], 1)]);
+        assert_eq!(outside, ["stat at 20, 0 lies outside the page"]);
+        let (one, other) = (filled("stat", [0, 0, 4, 4], 1), filled("stat", [3, 3, 4, 4], 1));
+        assert_eq!(faults(vec![one.clone(), other]), ["stat at 3, 3 lies on stat at 0, 0"]);
+        assert!(faults(vec![one, filled("stat", [4, 0, 4, 4], 1)]).is_empty());
+    }
+
+    #[test]
+    fn a_title_without_room_is_a_fault() {
+        let mut one = filled("stat", [0, 0, 4, 4], 1);
+        one.panel.title = "A title that is longer than its panel is wide".to_owned();
+        assert_eq!(faults(vec![one]).len(), 1);
+    }
+
+    #[test]
+    fn the_picture_says_whose_it_is() {
+        let panels = vec![filled("timeseries", [0, 0, 12, 8], 3)];
+        let picture = Page::new(&Answers {
+            title: "a < b".into(),
+            panels,
+            marks: Vec::new(),
+            span: SPAN,
+            silent: Vec::new(),
+        })
+        .svg();
+        assert!(picture.contains("Not a picture of Grafana.</text>"));
+        assert!(picture.contains("a &lt; b</title>") && picture.ends_with("</svg>\n"));
+        assert_eq!(picture.matches("<g>").count(), 1);
+    }
+}

@@ -1,6 +1,6 @@
 //! Labels and numbers in columns.
 
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
     answers::{Filled, Series},
@@ -66,25 +66,25 @@ fn shared(columns: &[Column], room: f64) -> Vec<f64> {
     widths
 }
 
-/// The columns in the order that the panel asks for; rows with the largest number first.
+/// The columns and rows in the order that the panel asks for.
 fn columns(filled: &Filled) -> Vec<Column> {
     let organize = filled.panel.organize().cloned().unwrap_or_default();
+    let title = |name: &str| organize.rename_by_name.get(name).map_or(name, String::as_str).to_owned();
     let mut series: Vec<&Series> = filled.series.iter().collect();
-    series.sort_by(|a, b| b.last().unwrap_or_default().total_cmp(&a.last().unwrap_or_default()));
+    if filled.panel.sorted_by() == Some(&title(VALUE)) {
+        series.sort_by(|a, b| b.last().unwrap_or_default().total_cmp(&a.last().unwrap_or_default()));
+    }
     let labels: BTreeSet<&str> =
         series.iter().flat_map(|one| one.labels.keys().map(String::as_str)).collect();
     let mut names: Vec<&str> = labels.into_iter().chain([VALUE]).collect();
     names.retain(|name| !organize.exclude_by_name.get(*name).is_some_and(|is| *is));
-    names.sort_by_key(|name| organize.index_by_name.get(*name).map_or((true, 0), |place| (false, *place)));
-    names.sort_by_key(|name| Reverse(organize.index_by_name.contains_key(*name)));
+    names.sort_by_key(|name| organize.index_by_name.get(*name).copied().unwrap_or(u32::MAX));
     let unit = filled.panel.field();
     let cell = |series: &&Series, name: &str| match name {
         VALUE => series.last().map_or_else(String::new, |value| shown(value, &unit.unit, unit.decimals)),
         label => series.labels.get(label).cloned().unwrap_or_default(),
     };
-    let column = |name: &str| Column {
-        name: organize.rename_by_name.get(name).map_or(name, String::as_str).to_owned(),
-        cells: series.iter().map(|one| cell(one, name)).collect(),
-    };
+    let column =
+        |name: &str| Column { name: title(name), cells: series.iter().map(|one| cell(one, name)).collect() };
     names.into_iter().map(column).collect()
 }
