@@ -40,7 +40,7 @@ pub fn draw(frame: &mut Frame, filled: &Filled, answers: &Answers) {
     let content = frame.content();
     let below = legend(frame, filled, content);
     let field = filled.panel.field();
-    let lines = lines(field, &filled.series);
+    let lines = lines(filled);
     let highest = lines.iter().flat_map(|line| line.top.iter().flatten()).fold(0.0f64, |a, b| a.max(*b));
     let step = nice(highest.max(1e-9) / (below.h / 42.0).max(1.0), field);
     let top = step * (highest / step).ceil().max(1.0);
@@ -69,7 +69,8 @@ struct Line {
     bottom: Vec<f64>,
 }
 
-fn lines(field: &Field, series: &[Series]) -> Vec<Line> {
+fn lines(filled: &Filled) -> Vec<Line> {
+    let (field, series) = (filled.panel.field(), &filled.series);
     let steps = series.iter().map(|one| one.values.len()).max().unwrap_or_default();
     let mut floor = vec![0.0; steps];
     let mut line = |(one, number): (&Series, usize)| {
@@ -79,7 +80,7 @@ fn lines(field: &Field, series: &[Series]) -> Vec<Line> {
         if field.is_stacked() {
             floor = top.iter().zip(&bottom).map(|(top, low)| top.unwrap_or(*low)).collect();
         }
-        Line { colour: of(number), top, bottom }
+        Line { colour: colour_of(filled, number), top, bottom }
     };
     series.iter().zip(0..).map(&mut line).collect()
 }
@@ -144,8 +145,9 @@ fn clock(time: u64) -> String {
 }
 
 /// The colour of a series.
-fn of(number: usize) -> &'static str {
-    colour::PALETTE[number % colour::PALETTE.len()]
+fn colour_of(filled: &Filled, number: usize) -> &'static str {
+    let fixed = filled.panel.fixed_colour(&filled.series[number].name).map(colour::named);
+    fixed.unwrap_or(colour::PALETTE[number % colour::PALETTE.len()])
 }
 
 /// The series as the legend has them.
@@ -174,7 +176,7 @@ fn legend(frame: &mut Frame, filled: &Filled, content: Area) -> Area {
     for (number, row) in order(filled).into_iter().take(rows).zip(0..) {
         let (one, y) = (&series[number], base(row + 1));
         let swatch = Area { x: content.x, y: y - 5.0, w: 12.0, h: 3.0 };
-        frame.add(Shape::Box(swatch, 1.0, of(number)));
+        frame.add(Shape::Box(swatch, 1.0, colour_of(filled, number)));
         let room = content.w - 2.0 * NUMBER - 22.0;
         frame.words(&one.name, (content.x + 18.0, y), Anchor::Start, colour::TEXT, room);
         for (value, right) in [one.last(), one.max()].into_iter().zip(columns) {

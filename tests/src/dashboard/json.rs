@@ -87,6 +87,13 @@ impl Panel {
         self.options.sort_by.iter().find(|sort| sort.desc).map(|sort| &*sort.display_name)
     }
 
+    /// The named colour that the panel has for a series of this name.
+    pub fn fixed_colour(&self, name: &str) -> Option<&str> {
+        let of = self.field_config.overrides.iter().filter(|one| one.matcher.options == name);
+        let mut colours = of.flat_map(|one| &one.properties).filter(|property| property.id == "color");
+        colours.find_map(|property| property.value["fixedColor"].as_str())
+    }
+
     /// How the columns of a table are arranged.
     pub fn organize(&self) -> Option<&Organize> {
         self.transformations.iter().find(|one| one.id == "organize").map(|one| &one.options)
@@ -140,6 +147,25 @@ impl Target {
 #[derive(Clone, Debug, Default, Deserialize)]
 struct FieldConfig {
     defaults: Field,
+    #[serde(default)]
+    overrides: Vec<Override>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Override {
+    matcher: Matcher,
+    properties: Vec<Property>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Matcher {
+    options: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Property {
+    id: String,
+    value: Value,
 }
 
 /// How numbers look.
