@@ -37,6 +37,8 @@
 //! | [`interrupt`] | Ctrl-C, so that nothing stays behind |
 //! | [`wire`] | packets through a host to a guest and back |
 //! | [`twin`] | sg beside Linux's own firewall |
+//! | [`dashboard`] | the dashboard of the examples as a picture |
+//! | [`svg`] | pictures |
 //! | [`soak`] | a long time with the daemon, under everything at once |
 //! | [`mod@bench`] | how fast the loaded programs are |
 
@@ -46,6 +48,7 @@ pub mod clock;
 pub mod container;
 pub mod counters;
 pub mod daemon;
+pub mod dashboard;
 pub mod foreign;
 pub mod guide;
 pub mod held;
@@ -66,6 +69,7 @@ pub mod replay;
 pub mod sequence;
 pub mod served;
 pub mod soak;
+pub mod svg;
 pub mod tables;
 pub mod topology;
 pub mod traffic;

@@ -19,7 +19,7 @@ use crate::netns::Netns;
 /// Set by `cargo xtask test` where there is no Prometheus to be had.
 const WITHOUT: &str = "SG_WITHOUT_PROMETHEUS";
 /// How long anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Prometheus' program `name`; `None` where this machine is known to be without.
 ///
@@ -67,6 +67,46 @@ impl Sample {
     }
 }
 
+/// A time that is asked about; seconds since the epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Its first second.
+    pub from: u64,
+    /// Its last.
+    pub to: u64,
+    /// Seconds from one value to the next.
+    pub step: u64,
+}
+
+impl Span {
+    /// How many values a series has that is there all the time.
+    pub fn steps(&self) -> usize {
+        ((self.to - self.from) / self.step) as usize + 1
+    }
+}
+
+/// The values of an answer over time.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Run {
+    /// Its labels.
+    pub metric: BTreeMap<String, String>,
+    values: Vec<(f64, String)>,
+}
+
+impl Run {
+    /// Its values by the steps of `span`; none where it has none that is a number.
+    pub fn by_step(&self, span: Span) -> Vec<Option<f64>> {
+        let mut steps = vec![None; span.steps()];
+        for (time, value) in &self.values {
+            let at = ((time - span.from as f64) / span.step as f64).round() as usize;
+            if let Some(step) = steps.get_mut(at) {
+                *step = value.parse().ok().filter(|value: &f64| value.is_finite());
+            }
+        }
+        steps
+    }
+}
+
 #[derive(Deserialize)]
 struct Reply<T> {
     #[serde(default)]
@@ -75,8 +115,8 @@ struct Reply<T> {
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    result: Vec<Sample>,
+struct Answer<T> {
+    result: Vec<T>,
 }
 
 #[derive(Deserialize)]
@@ -129,7 +169,15 @@ impl Prometheus {
 
     /// What an expression gives now.
     pub fn query(&self, expression: &str) -> Result<Vec<Sample>, String> {
-        let answer: Answer = self.api(&format!("query?query={}", escaped(expression)))?;
+        let answer: Answer<Sample> = self.api(&format!("query?query={}", escaped(expression)))?;
+        Ok(answer.result)
+    }
+
+    /// What an expression gives over a time.
+    pub fn range(&self, expression: &str, Span { from, to, step }: Span) -> Result<Vec<Run>, String> {
+        let question = escaped(expression);
+        let answer: Answer<Run> =
+            self.api(&format!("query_range?query={question}&start={from}&end={to}&step={step}"))?;
         Ok(answer.result)
     }
 
@@ -202,6 +250,14 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_put_to_their_steps() {
+        let span = Span { from: 100, to: 110, step: 5 };
+        let values = vec![(100.0, "1".to_owned()), (110.0, "2.5".to_owned()), (105.0, "NaN".to_owned())];
+        let run = Run { metric: BTreeMap::new(), values };
+        assert_eq!(run.by_step(span), [Some(1.0), None, Some(2.5)]);
+    }
 
     #[test]
     fn a_question_is_escaped() {

@@ -89,6 +89,11 @@ pub(crate) struct Until {
 }
 
 impl Until {
+    /// In so long.
+    pub fn after(time: Duration) -> Self {
+        Self { end: Instant::now() + time, told: Arc::default() }
+    }
+
     /// Whether there is time for more.
     pub fn goes_on(&self) -> bool {
         !self.told.load(Ordering::Relaxed) && Instant::now() < self.end
@@ -134,7 +139,7 @@ pub fn run(options: &Options) -> Result<bool> {
 pub fn soak(plan: Plan) -> Result<Outcome> {
     let start = Instant::now();
     let tally = Arc::new(Tally::default());
-    let until = Until { end: start + plan.time, told: Arc::default() };
+    let until = Until::after(plan.time);
     let before = Census::of_kernel(plan.alone);
     let mut census = thread::scope(|scope| {
         let judged = scope.spawn(|| judged::run(plan.seed, &until, &tally));

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command},
     time::{Duration, Instant},
 };
@@ -14,7 +14,8 @@ use serde_json::Value;
 use sg_agent::metrics::DEFAULT_ADDRESS;
 use sg_tests::{
     agent::{Agent, DirectionCounts, binary},
-    prometheus::{self, Prometheus, Sample},
+    dashboard::{self, Answers, COLUMNS, Dashboard, Kind, Page, UNITS, examples, life},
+    prometheus::{self, Prometheus, Sample, Span},
     topology::{Cable, Topology},
     traffic::{self, Connection, Echo, PATIENT},
 };
@@ -24,10 +25,6 @@ const POLICY: &str = "version: 1\nsecurity_groups:\n  web:\n    rules:\n      \
      - {direction: ingress, protocol: tcp, ports: 22, action: deny, description: no SSH}\n\
      interfaces:\n  - {name: tap0, role: guest, groups: [web], addresses: [10.77.1.10]}\n  \
      - {name: tap9, role: guest, groups: [web]}\n";
-
-fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/monitoring")
-}
 
 fn run(program: &Path, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(program).args(arguments).current_dir(examples()).output().expect("it starts");
@@ -143,52 +140,46 @@ impl Scene {
     }
 }
 
-/// Every expression of the dashboard, with its panel's title.
-fn expressions(dashboard: &Value) -> Vec<(String, String)> {
-    let panels = dashboard["panels"].as_array().expect("panels");
-    let of_panel = |panel: &Value| {
-        let title = panel["title"].as_str().expect("a title").to_owned();
-        let targets = panel["targets"].as_array().cloned().unwrap_or_default();
-        targets
-            .into_iter()
-            .map(move |target| (title.clone(), plain(target["expr"].as_str().expect("an expression"))))
-    };
-    panels.iter().flat_map(of_panel).collect()
-}
-
-/// An expression with Grafana's variables filled in.
-fn plain(expression: &str) -> String {
-    let filled = expression.replace("$instance", ".*").replace("$interface", ".*");
-    let filled = filled.replace("$__rate_interval", "30s");
-    assert!(!filled.contains('$'), "{filled}");
-    filled
-}
-
+/// Each question of each panel has an answer, and the picture of them all is whole.
 #[test]
 fn every_panel_shows_something() {
     let Some(program) = prometheus::program("prometheus") else { return };
     let scene = Scene::new();
     let rules = examples().join("sg.rules.yml");
     let prometheus = Prometheus::start(&program, &scene.net.host, metrics(), &rules);
+    let from = life::now();
     scene.traffic();
-    let text = fs::read_to_string(examples().join("sg-dashboard.json")).expect("the dashboard");
-    let dashboard: Value = serde_json::from_str(&text).expect("JSON");
-    let all = expressions(&dashboard);
-    assert!(all.len() >= 20, "{}", all.len());
-    for (title, expression) in all {
-        let shows = || {
-            let found = prometheus.query(&expression).unwrap_or_else(|error| panic!("{title}: {error}"));
-            (!found.is_empty() && found.iter().all(|sample| sample.value().is_finite())).then_some(found)
-        };
-        prometheus.wait(&format!("{title}: {expression}"), shows);
+    let dashboard = dashboard::example().expect("a dashboard");
+    let questions: usize = dashboard.panels.iter().map(|panel| panel.targets.len()).sum();
+    assert!(questions >= 20, "{questions}");
+    let answers = answers(&dashboard, &prometheus, from);
+    let page = Page::new(&answers);
+    let panels = dashboard.panels.iter().filter(|panel| panel.kind != Kind::Row).count();
+    assert_eq!((page.panels(), page.faults()), (panels, Vec::new()));
+    let picture = page.svg();
+    for panel in &dashboard.panels {
+        assert!(picture.contains(&format!(">{}</text>", panel.title)), "{}", panel.title);
     }
-    for variable in ["sg_build_info", "sg_packets_total"] {
-        assert!(text.contains(&format!("label_values({variable}")));
-    }
-    let change = dashboard["annotations"]["list"][0]["expr"].as_str().expect("an annotation");
-    prometheus.query(&plain(change)).expect("an answer");
     alerts_are_silent(&prometheus);
     numbers_agree(&scene, &prometheus);
+}
+
+/// What the panels show, once all show something.
+#[track_caller]
+fn answers(dashboard: &Dashboard, prometheus: &Prometheus, from: u64) -> Answers {
+    let ask = || {
+        let span = Span { from, to: life::now(), step: 1 };
+        Answers::ask(dashboard, prometheus, span, life::WINDOW).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let until = Instant::now() + prometheus::PATIENCE;
+    loop {
+        let answers = ask();
+        if answers.silent.is_empty() {
+            return answers;
+        }
+        assert!(Instant::now() < until, "without an answer: {:#?}", answers.silent);
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// All alerts were evaluated, and none fires on a host that does its work.
@@ -287,7 +278,8 @@ fn is_raised(prometheus: &Prometheus, name: &str) -> bool {
     alerts.iter().any(|alert| alert.name == name && alert.state != "inactive")
 }
 
-/// What Grafana would stumble over: numbers given twice, panels on top of each other, variables that are not there.
+/// What Grafana would stumble over: numbers given twice, panels on top of each other, units that are none, variables
+/// that are not there.
 #[test]
 fn the_dashboard_is_whole() {
     let text = fs::read_to_string(examples().join("sg-dashboard.json")).expect("the dashboard");
@@ -299,17 +291,23 @@ fn the_dashboard_is_whole() {
     for panel in panels {
         let title = panel["title"].as_str().expect("a title");
         for cell in area(&panel["gridPos"]) {
-            assert!(cell.0 < 24 && cells.insert(cell), "{title} lies on another");
+            assert!(cell.0 < i64::from(COLUMNS) && cells.insert(cell), "{title} lies on another");
         }
         if panel["type"] != "row" {
             assert!(panel["description"].as_str().is_some_and(|words| words.ends_with('.')), "{title}");
             let of = |part: &Value| part["datasource"]["uid"] == "${datasource}";
             assert!(of(panel) && panel["targets"].as_array().expect("targets").iter().all(of), "{title}");
+            let unit = panel["fieldConfig"]["defaults"]["unit"].as_str().expect("a unit");
+            assert!(UNITS.contains(&unit), "{title}: {unit}");
         }
     }
     let variables = dashboard["templating"]["list"].as_array().expect("variables");
     let names: Vec<&str> = variables.iter().filter_map(|one| one["name"].as_str()).collect();
     assert_eq!(names, ["datasource", "instance", "interface"]);
+    assert_eq!(dashboard["annotations"]["list"][0]["useValueForTime"], true);
+    for metric in ["sg_build_info", "sg_packets_total"] {
+        assert!(text.contains(&format!("label_values({metric}")));
+    }
 }
 
 fn area(grid: &Value) -> Vec<(i64, i64)> {

@@ -9,6 +9,7 @@ pub mod bench;
 pub mod build;
 pub mod catalogue;
 pub mod ci;
+pub mod dashboard;
 pub mod demo;
 pub mod exec;
 pub mod failures;

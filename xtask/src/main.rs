@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, catalogue, ci, demo, fuzz, mutants, package, replay, setup, soak, test};
+use xtask::{
+    bench, build, catalogue, ci, dashboard, demo, fuzz, mutants, package, replay, setup, soak, test,
+};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Set-up, build, test, bench and demo of the workspace")]
@@ -24,6 +26,8 @@ enum Verb {
     Catalogue(catalogue::Options),
     /// Run what CI runs: formatting, lints, build, tests
     Ci(ci::Options),
+    /// Draw the Grafana dashboard of a host under traffic, answered by a real Prometheus
+    Dashboard(dashboard::Options),
     /// Show the firewall at work on namespaces of this machine
     Demo(demo::Options),
     /// Measure the dataplane on this machine
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Test(options) => test::run(&options),
         Verb::Catalogue(options) => catalogue::run(&options).map(|()| ExitCode::SUCCESS),
         Verb::Ci(options) => ci::run(&options),
+        Verb::Dashboard(options) => dashboard::run(&options).map(|never| match never {}),
         Verb::Demo(options) => demo::run(&options).map(|never| match never {}),
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Mutants(options) => mutants::run(&options),

@@ -12,6 +12,7 @@ use super::{
     endtoend::{self, NFT_LINEAR, NFT_SET},
     entry::{Entry, Target},
 };
+use crate::svg::escaped;
 
 const WIDTH: f64 = 760.0;
 /// Rules that the flood is sent against.
@@ -193,11 +194,6 @@ fn draw(content: &mut String, series: &Series, x: Scale, y: Scale) {
     content.push_str("</g>\n");
 }
 
-/// As it may stand in a picture.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
 /// ns in words.
 fn time(ns: f64) -> String {
     match ns {
@@ -320,11 +316,6 @@ mod tests {
         assert!(missed.contains(r#"<g class="missed">"#) && missed.contains(">0.67</text>"), "{missed}");
         assert!(met.contains("target &gt;= 2.00") && !met.contains(">="), "{met}");
         assert!(targets(&[Entry::none("lost", "x", &[0.0])]).is_none());
-    }
-
-    #[test]
-    fn what_means_something_to_xml_is_escaped() {
-        assert_eq!(escaped("<= 1 & > 2"), "&lt;= 1 &amp; &gt; 2");
     }
 
     #[test]
