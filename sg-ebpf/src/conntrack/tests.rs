@@ -15,7 +15,10 @@ fn hits_are_taken_one_by_one_in_order() {
     for pattern in 0..=0xff_u32 {
         let expected: Vec<u32> = (0..8).filter(|slot| pattern & 1 << slot != 0).collect();
         let mark = |first: u32| {
-            (0..4).filter(|lane| pattern & 1 << (first + lane) != 0).map(|lane| 0x8000_u64 << (lane * 16)).sum()
+            (0..4)
+                .filter(|lane| pattern & 1 << (first + lane) != 0)
+                .map(|lane| 0x8000_u64 << (lane * 16))
+                .sum()
         };
         let mut hits = Hits([mark(0), mark(4)]);
         let mut taken = Vec::new();
