@@ -1,9 +1,16 @@
 //! What a service manager sees: ready, stopping, a watchdog; a second daemon; signals.
 
-use std::{fs, time::Duration};
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    time::Duration,
+};
 
-use nix::sys::signal::Signal;
-use sg_tests::daemon::{Daemon, config, write_config};
+use nix::{
+    sys::{signal::Signal, stat::Mode},
+    unistd::mkfifo,
+};
+use sg_tests::daemon::{Daemon, config, state, write_config};
 
 use super::{Scene, live, policy};
 
@@ -79,6 +86,33 @@ fn the_watchdog_is_fed_by_work() {
     scene.expect("web", [true, false]);
     daemon.signal(Signal::SIGCONT);
     daemon.until("WATCHDOG=1");
+}
+
+/// An owner that is stuck feeds nobody, however well the rest of the daemon is; what it was asked for it does when it can.
+#[test]
+fn a_stuck_owner_starves_the_watchdog() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    // The owner reads what it has noted of the policy file before it brings another one into force.
+    let noted = state(&scene.agent).join("config.json");
+    fs::remove_file(&noted).expect("what it has noted");
+    mkfifo(&noted, Mode::S_IRWXU).expect("a pipe in its place");
+    write_config(&scene.agent, &policy("81"));
+    daemon.until("RELOADING=1");
+    // Returns when the owner waits for what comes through the pipe.
+    let mut pipe = File::options().write(true).open(&noted).expect("the pipe");
+    std::thread::sleep(Duration::from_millis(200));
+    daemon.told();
+    // More than the watchdog's patience.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(daemon.told(), [""; 0]);
+    assert_eq!(daemon.ask(r#"{"status": {"json": true}}"#)["result"]["generation"], 1);
+    scene.expect("web", [true, false]);
+    pipe.write_all(b"[]").expect("the pipe");
+    drop(pipe);
+    daemon.until("READY=1");
+    daemon.until("WATCHDOG=1");
+    scene.expect("web", [false, true]);
 }
 
 /// A manager that hears nothing holds nobody up: commands, reloads, the end.
