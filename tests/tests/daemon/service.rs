@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::Write as _,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -13,6 +13,9 @@ use nix::{
 use sg_tests::daemon::{Daemon, config, state, write_config};
 
 use super::{Scene, live, policy};
+
+/// How often the watchdog is fed: four times as often as the manager of these tests asks.
+const TURN: Duration = Duration::from_millis(100);
 
 /// H15, E12: ready means in force; a signal to end leaves it in force, and what was connected goes on.
 #[test]
@@ -131,6 +134,24 @@ fn a_manager_that_does_not_listen_is_not_waited_for() {
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.end().success());
     scene.expect("web", [true, false]);
+}
+
+/// What it was to be fed while it slept it is not fed when it wakes up: it may have asked for a reason.
+#[test]
+fn a_manager_that_wakes_up_is_fed_for_now_alone() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    daemon.deafen();
+    // Forty turns of the watchdog.
+    std::thread::sleep(40 * TURN);
+    let awake = Instant::now();
+    daemon.told();
+    let mut told = daemon.until("WATCHDOG=1");
+    std::thread::sleep(3 * TURN);
+    told.extend(daemon.told());
+    let fed = told.iter().filter(|line| *line == "WATCHDOG=1").count();
+    let due = awake.elapsed().div_duration_f64(TURN);
+    assert!((fed as f64) < due + 5.0, "{fed} times, {due} were due");
 }
 
 /// E12: what a signal to end meets is finished first.
