@@ -47,7 +47,7 @@ impl Failures {
 impl fmt::Display for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (stage, lines) in &self.stages {
-            writeln!(f, "== failed: {stage}")?;
+            writeln!(f, "== failed, or passed at the second try only: {stage}")?;
             for line in lines.iter().take(MOST_LINES) {
                 writeln!(f, "{line}")?;
             }
@@ -133,7 +133,10 @@ mod tests {
         failures.add("fine", vec![]);
         failures.add("as root", vec!["b failed".to_owned(); MOST_LINES + 2]);
         let text = failures.to_string();
-        assert!(text.starts_with("== failed: as root\nb failed\n"), "{text}");
+        assert!(
+            text.starts_with("== failed, or passed at the second try only: as root\nb failed\n"),
+            "{text}"
+        );
         assert!(text.ends_with("b failed\n(2 lines more, above)\n"), "{text}");
         assert_eq!(text.lines().count(), MOST_LINES + 2);
     }

@@ -148,7 +148,7 @@ fn panel(
     let table = table(tab, snapshot, view, theme);
     let room = usize::from(area.height.saturating_sub(3));
     let offset = offset.min(table.rows.len().saturating_sub(room));
-    let title = format!(" {} by {} ", tab.name(), view.order(tab));
+    let title = format!(" {} by {} (per second) ", tab.name(), view.order(tab));
     let last = (offset + room).min(table.rows.len());
     let count = match table.rows.len() {
         rows if rows > room => format!(" {}-{} of {} ", offset + 1, last, grouped(rows as u64)),
