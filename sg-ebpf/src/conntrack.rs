@@ -35,6 +35,8 @@ use crate::{
 
 mod admit;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 pub use admit::{Admitted, Limits, Newcomer, admit};
 pub use sweep::{sg_reclaim, sweep};

@@ -1,6 +1,14 @@
 //! Machines that lack something: the agent says so in one sentence with status 3, and what is in force stays.
 
-use std::{env::consts, fs, io, os::unix::process::CommandExt as _, process::Command};
+use std::{
+    env::consts,
+    fs::{self, File},
+    io,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    path::Path,
+    process::Command,
+    time::SystemTime,
+};
 
 use sg_tests::{
     agent::{Agent, Run, binary},
@@ -74,6 +82,105 @@ fn pins_are_found_from_where_they_do_not_show() {
     assert_eq!([80, 81].map(|port| passes(&host, port)), [false, true]);
     assert_eq!(agent.run_by(hidden(), &["unload"]).status, 0);
     assert!(passes(&host, 80));
+}
+
+/// The switch is the whole machine's, and other tests work with it meanwhile: the agent gets an ordinary file in its place.
+/// Each of these puts programs on hooks or takes them off.
+#[test]
+fn grace_periods_are_short_while_hooks_change() {
+    let host = Netns::with_devices(&["tap0", "tap1"]);
+    let agent = Agent::new(&host);
+    let path = agent.write("policy.yaml", BEFORE);
+    let apply = format!("apply {}", path.display());
+    let changes = [&*apply, "attach tap1 --group web", "detach tap1", "unload"];
+    // Off; left on by an agent that was killed; on because an operator wants it so.
+    for (before, after, is_used) in [("0\n", "0", true), ("29543\n", "0", true), ("1\n", "1", false)] {
+        for change in changes {
+            let switch = agent.write("switch", before);
+            let long_ago = SystemTime::UNIX_EPOCH;
+            let set_back =
+                File::options().write(true).open(&switch).and_then(|file| file.set_modified(long_ago));
+            set_back.expect("a file");
+            let run = agent.run_by(with_switch(&switch, ""), &change.split(' ').collect::<Vec<_>>());
+            assert_eq!((run.status, &*run.stderr), (0, ""), "{change} with {before}");
+            assert_eq!(switched(&switch), after, "{change} with {before}");
+            let modified = fs::metadata(&switch).and_then(|file| file.modified()).expect("a file");
+            assert_eq!(modified != long_ago, is_used, "{change} with {before}");
+        }
+    }
+}
+
+/// What was left on is turned off also by who changes no hook; where the switch cannot be written everything works.
+#[test]
+fn a_switch_that_was_left_on_is_turned_off() {
+    let host = Netns::with_devices(&["tap0"]);
+    let agent = Agent::new(&host);
+    agent.apply(BEFORE);
+    let switch = agent.write("switch", "29543\n");
+    assert_eq!(agent.run_by(with_switch(&switch, ""), &["confirm"]).status, 4, "nothing waits for it");
+    assert_eq!(switched(&switch), "0");
+
+    fs::write(&switch, "0\n").expect("a file");
+    let read_only = "mount -o remount,bind,ro /sys/kernel/rcu_expedited &&";
+    let run = apply(&agent, with_switch(&switch, read_only), &BEFORE.replace("80", "81"));
+    assert_eq!((run.status, &*run.stderr), (0, ""));
+    assert_eq!([80, 81].map(|port| passes(&host, port)), [false, true]);
+    assert_eq!(agent.run_by(with_switch(&switch, read_only), &["unload"]).status, 0);
+    assert_eq!(fs::read_to_string(&switch).expect("a file"), "0\n");
+
+    fs::write(&switch, "29543\n").expect("a file");
+    assert_eq!(agent.run_by(with_switch(&switch, ""), &["unload"]).status, 0, "there is nothing");
+    assert_eq!(switched(&switch), "0");
+}
+
+/// The agent, to which the file `switch` is the kernel's switch for grace periods, after what the shell does `first`.
+fn with_switch(switch: &Path, first: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let script = format!("mount --bind \"$0\" /sys/kernel/rcu_expedited && {first} exec \"$@\"");
+    command.args(["--mount", "sh", "-c", &script]).arg(switch).arg(binary());
+    command
+}
+
+fn switched(switch: &Path) -> String {
+    fs::read_to_string(switch).expect("a file").trim_end().to_owned()
+}
+
+/// Whatever the umask of who runs it: what a policy says is nobody else's business.
+#[test]
+fn what_is_remembered_is_roots_alone() {
+    let host = Netns::with_devices(&["tap0"]);
+    let agent = Agent::new(&host);
+    let careless = || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 0 && exec \"$0\" \"$@\""]).arg(binary());
+        command
+    };
+    for policy in [BEFORE, &BEFORE.replace("80", "81")] {
+        let run = apply(&agent, careless(), policy);
+        assert_eq!(run.status, 0, "{}", run.stderr);
+    }
+    assert!(private_files(&agent.state_dir()) > 3);
+    let pins = pins(&host);
+    assert_eq!(mode(pins.parent().expect("a directory")), 0o700);
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("a file").permissions().mode() & 0o777
+}
+
+/// Nobody else may read what is in `directory`; how many files that is.
+#[track_caller]
+fn private_files(directory: &Path) -> usize {
+    assert_eq!(mode(directory), 0o700, "{}", directory.display());
+    let paths = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("a file").path());
+    let files = paths.map(|path| {
+        if path.is_dir() {
+            return private_files(&path);
+        }
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        1
+    });
+    files.sum()
 }
 
 fn apply(agent: &Agent, command: Command, policy: &str) -> Run {

@@ -1,7 +1,10 @@
 //! Counters that never go down: through changes of policy, interfaces that leave, and an agent that starts anew.
 
-use sg_agent::metrics::{InForce, Totals, snapshot::Rule};
-use sg_common::addr::INGRESS;
+use sg_agent::metrics::{
+    InForce, Totals,
+    snapshot::{Rule, Use},
+};
+use sg_common::{addr::INGRESS, verdict::Reason};
 use sg_tests::{
     packets::Transport,
     wire::{Family, PORT, Wire},
@@ -28,8 +31,41 @@ fn hit(wire: &Wire, from: u16, port: u16) {
 
 /// Packets let in on the guest's interface.
 fn let_in(in_force: &InForce) -> u64 {
-    let interface = in_force.interfaces.iter().find(|one| one.status.name == PORT);
-    interface.and_then(|one| one.bound).expect("a bound interface").stats.0[INGRESS].allowed
+    bound(in_force, PORT).stats.0[INGRESS].allowed
+}
+
+#[track_caller]
+fn bound(in_force: &InForce, name: &str) -> Use {
+    let interface = in_force.interfaces.iter().find(|one| one.status.name == name);
+    interface.and_then(|one| one.bound).expect("a bound interface")
+}
+
+/// On its way to the guest a packet meets two interfaces, and each judges it by its own rules.
+#[test]
+fn each_interface_counts_for_itself() {
+    let wire = Wire::new(&group(&[DNS]));
+    let policy = "version: 1
+security_groups:
+  guest: {rules: [{direction: ingress, protocol: udp, ports: 53}]}
+  uplink: {rules: [{direction: ingress, protocol: udp}]}
+interfaces:
+  - {name: tap0, role: guest, groups: [guest], addresses: [10.9.2.2]}
+  - {name: up0, role: host, groups: [uplink]}
+";
+    wire.agent.apply(policy);
+    hit(&wire, 40_000, 53);
+    for from in [40_001, 40_002] {
+        wire.is_lost(&Family::V4.inward(), &Transport::udp(from, 123));
+    }
+    let in_force = wire.agent.in_force(&mut Totals::default(), MANY);
+    let counts = |name: &str| {
+        let Use { stats, held } = bound(&in_force, name);
+        let ingress = &stats.0[INGRESS];
+        let refused = ingress.dropped[Reason::Default as usize];
+        (ingress.allowed, refused, ingress.opened, held.connections)
+    };
+    assert_eq!(counts(PORT), (1, 2, 1, 1));
+    assert_eq!(counts("up0"), (3, 0, 3, 3));
 }
 
 #[test]

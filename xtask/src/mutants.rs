@@ -1,5 +1,5 @@
-//! `cargo xtask mutants`: breaks a copy of the source in the ways of the [table], one after the other, and expects the
-//! named test to turn red on each.
+//! `cargo xtask mutants`: breaks a copy of the source in the ways of two tables ([`table`], [`agent`]), one after the other,
+//! and expects the named test to turn red on each.
 
 use std::{
     path::PathBuf,
@@ -18,10 +18,11 @@ use crate::{
     test::as_root,
 };
 
+pub mod agent;
 pub mod table;
 mod tree;
 
-use table::{MUTANTS, Mutant, Test};
+use table::{Mutant, Test};
 use tree::Tree;
 
 /// `cargo xtask mutants`
@@ -46,9 +47,14 @@ impl Options {
 
     fn chosen(&self) -> Vec<&'static Mutant> {
         let wanted = self.only.as_deref().unwrap_or_default();
-        let all = MUTANTS.iter().filter(|mutant| mutant.name.contains(wanted));
+        let all = all().filter(|mutant| mutant.name.contains(wanted));
         all.filter(|mutant| mutant.quick || !self.quick).collect()
     }
+}
+
+/// All that there are.
+fn all() -> impl Iterator<Item = &'static Mutant> {
+    table::MUTANTS.iter().chain(agent::MUTANTS)
 }
 
 /// What became of a mutant.
@@ -235,15 +241,16 @@ mod tests {
                 let inside = module.strip_suffix("/tests").unwrap_or(&module);
                 [format!("{package}/src/{module}.rs"), format!("{package}/src/{inside}.rs")]
             }
-            Test::Loaded(program, _) => {
-                [format!("tests/tests/{program}.rs"), format!("tests/tests/{program}/main.rs")]
+            Test::Loaded(program, name) => {
+                let module = name.rsplit_once("::").map_or("main", |(module, _)| module);
+                [format!("tests/tests/{program}.rs"), format!("tests/tests/{program}/{module}.rs")]
             }
         }
     }
 
     #[test]
     fn every_mutant_still_applies() {
-        for mutant in MUTANTS {
+        for mutant in all() {
             let text = source(mutant.file);
             let broken =
                 tree::apply(mutant, &text).unwrap_or_else(|error| panic!("{}: {error}", mutant.name));
@@ -253,7 +260,7 @@ mod tests {
 
     #[test]
     fn every_test_is_there() {
-        for mutant in MUTANTS {
+        for mutant in all() {
             let name = mutant.test.name().rsplit("::").next().unwrap_or_default();
             let files = files(mutant.test);
             let file = files.iter().find(|file| workspace().expect("the workspace").join(file).is_file());
@@ -264,18 +271,18 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<&str> = MUTANTS.iter().map(|mutant| mutant.name).collect();
+        let mut names: Vec<&str> = all().map(|mutant| mutant.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), MUTANTS.len());
+        assert_eq!(names.len(), all().count());
     }
 
     #[test]
     fn a_text_that_moved_on_is_refused() {
-        let gone = tree::apply(&MUTANTS[0], "something else").expect_err("it is not there");
+        let gone = tree::apply(&table::MUTANTS[0], "something else").expect_err("it is not there");
         assert!(gone.to_string().contains("occurs 0 times"), "{gone}");
-        let twice = MUTANTS[0].old.repeat(2);
-        assert!(tree::apply(&MUTANTS[0], &twice).is_err());
+        let twice = table::MUTANTS[0].old.repeat(2);
+        assert!(tree::apply(&table::MUTANTS[0], &twice).is_err());
     }
 
     #[test]

@@ -15,7 +15,10 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::policy::{self, Policy, Text, model::Interface};
+use crate::{
+    dataplane::private,
+    policy::{self, Policy, Text, model::Interface},
+};
 
 const FILE: &str = "policy.json";
 /// The layout of the file; one of another is not read.
@@ -154,9 +157,9 @@ fn write(directory: &Path, memory: &Memory, last: &mut Vec<u8>) -> anyhow::Resul
     if *last == bytes && path.exists() {
         return Ok(());
     }
-    fs::create_dir_all(directory)?;
+    private::create_dir_all(directory)?;
     let unfinished = directory.join(format!("{FILE}.unfinished"));
-    let mut file = File::create(&unfinished)?;
+    let mut file = private::create_file(&unfinished)?;
     file.write_all(&bytes)?;
     file.sync_all()?;
     fs::rename(&unfinished, &path)?;

@@ -5,7 +5,7 @@ use std::{
     io::{self, Read as _},
     panic::resume_unwind,
     path::Path,
-    thread::{self, ScopedJoinHandle},
+    thread,
     time::Duration,
 };
 
@@ -210,13 +210,17 @@ fn load_programs(object: &mut Ebpf) -> Result<(), Error> {
     if let Some(name) = programs::NAMES.into_iter().find(|name| object.program(name).is_none()) {
         return Err(absent("program", name));
     }
-    let ours = object.programs_mut().filter(|(name, _)| programs::NAMES.contains(name));
+    let mut ours: Vec<_> = object.programs_mut().filter(|(name, _)| programs::NAMES.contains(name)).collect();
+    // Of several faults always the same is told.
+    ours.sort_by_key(|(name, _)| programs::NAMES.iter().position(|known| known == name));
     thread::scope(|scope| {
-        let loads: Vec<_> =
-            ours.map(|(name, program)| scope.spawn(move || load_program(name, program))).collect();
-        // Every one is waited for; the first that failed is told.
-        let outcomes: Vec<_> = loads.into_iter().map(ScopedJoinHandle::join).collect();
-        outcomes.into_iter().try_for_each(|outcome| outcome.unwrap_or_else(|panic| resume_unwind(panic)))
+        let start =
+            |(name, program)| thread::Builder::new().spawn_scoped(scope, move || load_program(name, program));
+        let loads: Vec<_> = ours.into_iter().map(start).collect();
+        loads.into_iter().try_for_each(|load| {
+            let load = load.attempt(|| "starting a thread to load a program".to_owned())?;
+            load.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
     })
 }
 

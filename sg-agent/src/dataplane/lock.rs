@@ -9,7 +9,10 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::error::{Error, OfFile as _};
+use super::{
+    error::{Error, OfFile as _},
+    private,
+};
 
 /// How long another writer is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,7 +29,7 @@ impl Lock {
     pub fn take(directory: &Path) -> Result<Self, Error> {
         let until = Instant::now() + PATIENCE;
         loop {
-            fs::create_dir_all(directory).of_file(directory)?;
+            private::create_dir_all(directory).of_file(directory)?;
             if let Some(lock) = try_lock(directory, until, "changing the policy")? {
                 return Ok(lock);
             }
@@ -81,7 +84,7 @@ impl Only {
     /// Locks the file at `path`, which is made if it is not there; fails at once if another process has it.
     pub fn take(path: &Path) -> Result<Self, Error> {
         if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).of_file(directory)?;
+            private::create_dir_all(directory).of_file(directory)?;
         }
         // What is open for writing keeps a file system from being made read-only.
         drop(File::options().create(true).append(true).mode(0o600).open(path).of_file(path)?);

@@ -28,6 +28,7 @@
 //! | [`listen`] | the kernel side's events |
 //! | `grace` | waits until nobody is judged by what has been replaced |
 //! | `lock` | keeps two writers apart |
+//! | [`private`] | files for their owner alone |
 
 pub mod attach;
 pub mod bind;
@@ -56,6 +57,7 @@ mod order;
 mod pins;
 pub mod place;
 pub mod preview;
+pub mod private;
 mod programs;
 pub mod reconcile;
 mod site;

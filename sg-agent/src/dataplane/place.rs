@@ -10,7 +10,10 @@ use std::{
 use rustix::mount::{MountFlags, mount};
 use sg_common::ABI_VERSION;
 
-use super::error::{Error, OfFile as _};
+use super::{
+    error::{Error, OfFile as _},
+    private,
+};
 
 /// Where a BPF file system is usually mounted.
 pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
@@ -115,8 +118,8 @@ impl Place {
         if !is_bpffs(&self.bpffs) {
             self.bpffs = mounted(&self.bpffs)?;
         }
-        fs::create_dir_all(self.root()).of_file(&self.root())?;
-        fs::create_dir_all(&self.state).of_file(&self.state)
+        private::create_dir_all(&self.root()).of_file(&self.root())?;
+        private::create_dir_all(&self.state).of_file(&self.state)
     }
 }
 
@@ -132,13 +135,13 @@ fn mounted(wanted: &Path) -> Result<PathBuf, Error> {
         ))
     };
     let Some(&host) = outside().first() else {
-        mount("bpf", DEFAULT_BPFFS, "bpf", MountFlags::empty(), None)
+        mount("bpf", DEFAULT_BPFFS, "bpf", MountFlags::empty(), Some(c"mode=0700"))
             .map_err(|error| missing(error.to_string()))?;
         return Ok(DEFAULT_BPFFS.into());
     };
     // Mounted in a namespace of our own it would go, and take the links with it, when we do.
     let target = host.to_string();
-    let words = ["-t", &target, "-m", "mount", "-t", "bpf", "bpf", DEFAULT_BPFFS];
+    let words = ["-t", &target, "-m", "mount", "-t", "bpf", "-o", "mode=0700", "bpf", DEFAULT_BPFFS];
     let output = Command::new("nsenter").args(words).output().map_err(|error| missing(error.to_string()))?;
     if !output.status.success() || !is_bpffs(&bpffs_of(host)) {
         return Err(missing(String::from_utf8_lossy(&output.stderr).trim().to_owned()));

@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, BufReader},
+    io::{self, BufReader, Write as _},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -18,6 +18,7 @@ use super::{
     error::{Error, OfFile as _},
     history::History,
     load::remove_file,
+    private,
 };
 use crate::{
     compile::{Saved, counters::Run},
@@ -264,7 +265,7 @@ impl Store {
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let path = self.directory.join(name);
         let unfinished = self.directory.join(format!("{name}.unfinished"));
-        fs::write(&unfinished, bytes).of_file(&unfinished)?;
+        private::create_file(&unfinished).and_then(|mut file| file.write_all(bytes)).of_file(&unfinished)?;
         fs::rename(&unfinished, &path).of_file(&path)
     }
 }

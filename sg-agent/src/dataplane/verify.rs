@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     ops::Bound,
 };
 
@@ -18,7 +17,7 @@ use super::{
     error::Error,
     interfaces::{self, Device},
     links::{self, Link, Links, Side},
-    pins,
+    pins, private,
     reconcile::Reconciled,
     trial::Standing,
     writer::{Origin, Writer},
@@ -66,7 +65,7 @@ impl Writer {
     fn repair_pins(&mut self) -> Result<Vec<String>, Error> {
         let mut repairs = Vec::new();
         if !self.lock.is_held() {
-            fs::create_dir_all(self.place.root()).ok();
+            private::create_dir_all(&self.place.root()).ok();
             self.lock = super::lock::Lock::take(&self.place.root())?;
         }
         let missing = pins::repair(&self.place, &mut self.loaded.kernel)?;
@@ -75,7 +74,7 @@ impl Writer {
         }
         let generation = self.loaded.state.generation();
         if !self.store.state_path(generation).exists() && self.origin == Origin::Known {
-            fs::create_dir_all(self.place.state()).ok();
+            private::create_dir_all(self.place.state()).ok();
             self.loaded.state.forget_edits();
             let state = &self.loaded.state;
             self.store.save_policy(state.policy_number(), state.policy())?;

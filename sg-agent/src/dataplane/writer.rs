@@ -11,7 +11,7 @@ use super::{
     change::Before,
     environment,
     error::Error,
-    grace::grace_period,
+    grace::{self, grace_period},
     history::History,
     hooks::remove_clsact,
     inherit,
@@ -102,6 +102,7 @@ impl Writer {
         }
         let store = Store::new(place.state());
         let lock = Lock::take(&place.root())?;
+        grace::heal();
         let (adopted, standing) = adopt(&place, &store, settings)?;
         let (loaded, origin) = match (adopted, settings) {
             (Some(adopted), _) => adopted,
@@ -264,6 +265,7 @@ impl Writer {
 /// Detaches everything and removes every pin and file; false if there was nothing.
 pub fn unload(options: &Options) -> Result<bool, Error> {
     environment::check()?;
+    grace::heal();
     let place = Place::find(options)?;
     let store = Store::new(place.state());
     if !place.root().is_dir() {

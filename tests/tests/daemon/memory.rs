@@ -1,6 +1,6 @@
 //! What outlives the daemon, and the host's own restart.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};
 
 use sg_tests::daemon::{Daemon, config, keep_dir, reboot, state, write_config};
 
@@ -12,10 +12,14 @@ fn attach(daemon: &Daemon<'_>) {
     assert_eq!(answer["status"], 0, "{answer}");
 }
 
+fn memory(scene: &Scene) -> PathBuf {
+    keep_dir(&scene.agent).join(format!("netns-{}/policy.json", scene.net.host.inode()))
+}
+
 /// Waits until what is remembered names `word`.
 #[track_caller]
 fn until_remembered(daemon: &mut Daemon<'_>, scene: &Scene, word: &str) {
-    let path = keep_dir(&scene.agent).join(format!("netns-{}/policy.json", scene.net.host.inode()));
+    let path = memory(scene);
     daemon.wait("its memory", |_| fs::read_to_string(&path).ok().filter(|text| text.contains(word)));
 }
 
@@ -31,6 +35,8 @@ fn changes_outlive_restarts() {
     scene.expect("web", [false, true]);
     scene.expect("db", [false, true]);
     until_remembered(&mut daemon, &scene, "tap1");
+    let mode = fs::metadata(memory(&scene)).expect("the memory").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "a policy is nobody else's business");
 
     daemon.kill();
     drop(daemon);

@@ -1,11 +1,21 @@
 //! What a service manager sees: ready, stopping, a watchdog; a second daemon; signals.
 
-use std::{fs, time::Duration};
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
-use nix::sys::signal::Signal;
-use sg_tests::daemon::{Daemon, config, write_config};
+use nix::{
+    sys::{signal::Signal, stat::Mode},
+    unistd::mkfifo,
+};
+use sg_tests::daemon::{Daemon, config, state, write_config};
 
 use super::{Scene, live, policy};
+
+/// How often the watchdog is fed: four times as often as the manager of these tests asks.
+const TURN: Duration = Duration::from_millis(100);
 
 /// H15, E12: ready means in force; a signal to end leaves it in force, and what was connected goes on.
 #[test]
@@ -81,6 +91,33 @@ fn the_watchdog_is_fed_by_work() {
     daemon.until("WATCHDOG=1");
 }
 
+/// An owner that is stuck feeds nobody, however well the rest of the daemon is; what it was asked for it does when it can.
+#[test]
+fn a_stuck_owner_starves_the_watchdog() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    // The owner reads what it has noted of the policy file before it brings another one into force.
+    let noted = state(&scene.agent).join("config.json");
+    fs::remove_file(&noted).expect("what it has noted");
+    mkfifo(&noted, Mode::S_IRWXU).expect("a pipe in its place");
+    write_config(&scene.agent, &policy("81"));
+    daemon.until("RELOADING=1");
+    // Returns when the owner waits for what comes through the pipe.
+    let mut pipe = File::options().write(true).open(&noted).expect("the pipe");
+    std::thread::sleep(Duration::from_millis(200));
+    daemon.told();
+    // More than the watchdog's patience.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(daemon.told(), [""; 0]);
+    assert_eq!(daemon.ask(r#"{"status": {"json": true}}"#)["result"]["generation"], 1);
+    scene.expect("web", [true, false]);
+    pipe.write_all(b"[]").expect("the pipe");
+    drop(pipe);
+    daemon.until("READY=1");
+    daemon.until("WATCHDOG=1");
+    scene.expect("web", [false, true]);
+}
+
 /// A manager that hears nothing holds nobody up: commands, reloads, the end.
 #[test]
 fn a_manager_that_does_not_listen_is_not_waited_for() {
@@ -97,6 +134,24 @@ fn a_manager_that_does_not_listen_is_not_waited_for() {
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.end().success());
     scene.expect("web", [true, false]);
+}
+
+/// What it was to be fed while it slept it is not fed when it wakes up: it may have asked for a reason.
+#[test]
+fn a_manager_that_wakes_up_is_fed_for_now_alone() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    daemon.deafen();
+    // Forty turns of the watchdog.
+    std::thread::sleep(40 * TURN);
+    let awake = Instant::now();
+    daemon.told();
+    let mut told = daemon.until("WATCHDOG=1");
+    std::thread::sleep(3 * TURN);
+    told.extend(daemon.told());
+    let fed = told.iter().filter(|line| *line == "WATCHDOG=1").count();
+    let due = awake.elapsed().div_duration_f64(TURN);
+    assert!((fed as f64) < due + 5.0, "{fed} times, {due} were due");
 }
 
 /// E12: what a signal to end meets is finished first.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sg_agent::metrics::{InForce, Totals};
 use sg_tests::packets::flag::SYN;
 
 use crate::{POLICY, Scene, parse, text};
@@ -22,6 +23,15 @@ impl Scene {
             let control = kernel.control();
             kernel.set_clock_offset(control.clock_offset + seconds * u64::from(control.hz));
         });
+    }
+
+    /// As metrics have it.
+    fn dropped_on_unknown_devices(&mut self) -> u64 {
+        let read = self.write(|writer| {
+            InForce::read(&writer.loaded, writer.place(), &mut Totals::default(), 1).map_err(text)
+        });
+        let unknown = read.unwrap_or_else(|error| panic!("{error}")).unknown;
+        unknown.0.iter().flat_map(|direction| direction.dropped).sum()
     }
 }
 
@@ -69,6 +79,7 @@ fn a_device_that_appears_during_a_trial_is_closed_until_it_ends() {
     for port in [80, 81] {
         assert!(!scene.lets_in("tap1", 1000, port, SYN));
     }
+    assert!(scene.dropped_on_unknown_devices() >= 2);
     assert!(scene.reconcile().is_empty());
     scene.write(|writer| writer.confirm().map_err(text)).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(scene.enforced(), ["tap0", "tap1"]);

@@ -53,7 +53,7 @@ const fn quick(
     Mutant { name, file, old, new, test, quick: true }
 }
 
-const fn mutant(
+pub(super) const fn mutant(
     name: &'static str,
     file: &'static str,
     old: &'static str,
@@ -63,7 +63,7 @@ const fn mutant(
     Mutant { name, file, old, new, test, quick: false }
 }
 
-/// All of them.
+/// Those of the kernel side, of what it shares with the agent, and of the compiler.
 pub const MUTANTS: &[Mutant] = &[
     quick(
         "fragments always pass",
@@ -246,6 +246,13 @@ pub const MUTANTS: &[Mutant] = &[
         "(V6, icmpv6::ROUTER_ADVERTISEMENT) => Err(Reason::RouterAdvertisement),",
         "(V6, icmpv6::ROUTER_ADVERTISEMENT) => Ok(()),",
         Pure("sg-ebpf", "guard::tests::neighbours::router_advertisements_come_in_and_never_from_a_guest"),
+    ),
+    mutant(
+        "a tag is found in the lane beside its own",
+        "sg-ebpf/src/conntrack.rs",
+        "0x0000_0001_0002_0003",
+        "0x0000_0001_0003_0002",
+        Pure("sg-ebpf", "conntrack::tests::hits_are_taken_one_by_one_in_order"),
     ),
     mutant(
         "listeners hear of a cut as of a lost interface",
