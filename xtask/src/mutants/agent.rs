@@ -64,9 +64,16 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "what is about to be in force is not noted",
         OWNER,
-        "        self.writer.note_config(texts)?;\n",
-        "",
+        "        self.writer.note_config(texts)?;\n        let outcome",
+        "        let outcome",
         Loaded("daemon", "killed::a_change_that_was_not_written_down_is_no_secret"),
+    ),
+    mutant(
+        "the daemon's own file, applied by a client, is not noted",
+        OWNER,
+        "(says == *main.text).then(",
+        "(says != *main.text).then(",
+        Loaded("daemon", "killed::a_file_that_is_changed_back_while_nobody_runs_is_in_force"),
     ),
     mutant(
         "a file that was read before a client's apply undoes it",
