@@ -1,6 +1,6 @@
 //! What there is in the kernel and in the process, counted before and after.
 
-use std::{collections::BTreeMap, fmt, fs, path::Path};
+use std::{collections::BTreeMap, fmt, fs, path::Path, thread, time::Duration};
 
 use crate::netns::Netns;
 use crate::progrun;
@@ -30,6 +30,10 @@ pub struct Compared {
 /// What a process may take more than at first without a leak: an allocator keeps what was once needed.
 const MEMORY_SLACK_KIB: u64 = 16 << 10;
 
+/// Looks at the descriptors of a process, and what lies between them.
+const LOOKS: u32 = 20;
+const LOOK: Duration = Duration::from_millis(20);
+
 impl Census {
     /// What the kernel holds, of everybody: BPF objects where `alone`, the taint of the kernel, kept namespaces.
     pub fn of_kernel(alone: bool) -> Self {
@@ -48,7 +52,7 @@ impl Census {
     pub fn of_service(host: &Netns, process: u32, state: &Path) -> Self {
         let mut census = Self::default();
         let proc = Path::new("/proc").join(process.to_string());
-        census.put("daemon's descriptors", entries(&proc.join("fd")), 0);
+        census.put("daemon's descriptors", descriptors(&proc), 0);
         census.put("daemon's memory, KiB", resident(&proc), MEMORY_SLACK_KIB);
         let pins = progrun::pins(host);
         census.put("pins", entries(&pins), 0);
@@ -100,6 +104,15 @@ fn entries(directory: &Path) -> u64 {
 }
 
 /// `VmRSS` of proc_pid_status(5).
+/// The least of some looks: what asks the kernel for the devices, each second, has a socket open for a moment.
+fn descriptors(proc: &Path) -> u64 {
+    let look = |_| {
+        thread::sleep(LOOK);
+        entries(&proc.join("fd"))
+    };
+    (0..LOOKS).map(look).min().unwrap_or_default()
+}
+
 fn resident(proc: &Path) -> u64 {
     let status = fs::read_to_string(proc.join("status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
