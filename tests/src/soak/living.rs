@@ -13,6 +13,9 @@ use crate::{
     traffic::Echo,
 };
 
+/// After so long a daemon that nobody asks for anything holds what it holds for good.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// Runs every actor; what the daemon holds at the end beside what it held at the beginning.
 pub fn run(seed: u64, until: &Until, tally: &Tally) -> Vec<Compared> {
     let net = Topology::new(&[
@@ -23,6 +26,8 @@ pub fn run(seed: u64, until: &Until, tally: &Tally) -> Vec<Compared> {
     let listeners = listeners(&net);
     let agent = Agent::new(&net.host);
     let service = Service::start(&agent, &Variant::first().text());
+    // Its metrics are served a moment after it is ready.
+    thread::sleep(SETTLED);
     let before = service.census();
     thread::scope(|scope| {
         let (net, service) = (&net, &service);
@@ -38,7 +43,7 @@ pub fn run(seed: u64, until: &Until, tally: &Tally) -> Vec<Compared> {
     });
     service.start_anew();
     // Devices that went last are forgotten in a moment.
-    thread::sleep(Duration::from_secs(2));
+    thread::sleep(SETTLED);
     let mut census = before.compared_with(&service.census());
     drop(service);
     drop((agent, listeners));
