@@ -2,7 +2,11 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    io::{self, Read as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    },
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -63,10 +67,9 @@ fn try_lock(directory: &Path, until: Instant, doing: &str) -> Result<Option<Lock
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened.of_file(directory)?,
     };
-    let inode = file.metadata().of_file(directory)?.ino();
     while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         if Instant::now() > until {
-            return Err(Error::InUse(format!("{} is {doing}", holder_of(inode))));
+            return Err(Error::InUse(format!("{} is {doing}", holder_of(&file))));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -90,7 +93,7 @@ impl Only {
         drop(File::options().create(true).append(true).mode(0o600).open(path).of_file(path)?);
         let file = File::open(path).of_file(path)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let holder = holder_of(file.metadata().of_file(path)?.ino());
+            let holder = holder_of(&file);
             return Err(Error::InUse(format!(
                 "{holder} is the daemon here already, with {} locked: stop it first",
                 path.display()
@@ -101,22 +104,46 @@ impl Only {
 }
 
 /// Who holds the lock of a file, in words.
-fn holder_of(inode: u64) -> String {
-    let holder = fs::read_to_string("/proc/locks").ok().and_then(|locks| holder(&locks, inode));
+fn holder_of(file: &File) -> String {
+    // More locks than fit a page come in several parts, and what is let go in between moves one out of sight.
+    let holder = identity(file).and_then(|identity| (0..8).find_map(|_| holder(&locks().ok()?, &identity)));
     holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
+/// All locks of files: `/proc/locks`, a page at a time. [`fs::read_to_string`] would begin with 32 bytes, for which the kernel
+/// looks at the first lock alone, and misses the second if the first is let go meanwhile (`fs/seq_file.c`, `seq_read_iter`).
+fn locks() -> io::Result<String> {
+    let mut text = String::with_capacity(1 << 16);
+    File::open("/proc/locks")?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// What `/proc/locks` calls a file: device and inode as its file system has them, which on overlayfs and btrfs are not those
+/// of stat(2) (`fs/locks.c`, `lock_get_status`; proc_pid_fdinfo(5), proc_pid_mountinfo(5)).
+fn identity(file: &File) -> Option<String> {
+    let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
+    let field = |name| about.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let (mount, inode) = (field("mnt_id:")?, field("ino:")?);
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mut words = mounts.lines().map(str::split_whitespace).find(|words| words.clone().next() == Some(mount))?;
+    let (major, minor) = words.nth(2)?.split_once(':')?;
+    let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
+    Some(format!("{major:02x}:{minor:02x}:{inode}"))
+}
+
 /// Who holds the lock of a file, as `/proc/locks` tells (proc_locks(5)): `1: FLOCK ADVISORY WRITE 708 00:13:16 0 EOF`.
-fn holder(locks: &str, inode: u64) -> Option<u32> {
+fn holder(locks: &str, identity: &str) -> Option<u32> {
     locks.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [_, "FLOCK", _, _, pid, file, ..] = words[..] else { return None };
-        (file.rsplit(':').next()?.parse() == Ok(inode)).then(|| pid.parse().ok())?
+        (file == identity).then(|| pid.parse().ok())?
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
     use super::*;
 
     #[test]
@@ -149,6 +176,29 @@ mod tests {
     fn the_holder_of_a_lock_is_named() {
         let locks =
             "1: POSIX  ADVISORY  WRITE 5 00:13:16 0 EOF\n2: FLOCK  ADVISORY  WRITE 708 00:13:16 0 EOF\n";
-        assert_eq!((holder(locks, 16), holder(locks, 17)), (Some(708), None));
+        assert_eq!(holder(locks, "00:13:16"), Some(708));
+        assert_eq!((holder(locks, "00:13:17"), holder(locks, "00:14:16")), (None, None));
+    }
+
+    #[test]
+    fn the_holder_is_named_while_others_let_go() {
+        let parent = tempfile::tempdir().unwrap();
+        let is_over = AtomicBool::new(false);
+        let churn = &|name| {
+            while !is_over.load(Relaxed) {
+                drop(Only::take(&parent.path().join(name)).unwrap());
+            }
+        };
+        let held = Only::take(&parent.path().join("held")).unwrap();
+        let identity = identity(&held._file).unwrap();
+        let named = std::thread::scope(|scope| {
+            for name in ["a", "b", "c"] {
+                scope.spawn(move || churn(name));
+            }
+            let named = (0..2_000).filter(|_| holder(&locks().unwrap(), &identity).is_some()).count();
+            is_over.store(true, Relaxed);
+            named
+        });
+        assert_eq!(named, 2_000);
     }
 }
