@@ -1,6 +1,6 @@
 //! Programs of somebody else: two instructions that answer every packet alike.
 
-use std::{fs, io, mem, path::Path};
+use std::{ffi::CString, fs, io, mem, path::Path};
 
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode, tc::TcAttachOptions};
 use aya_obj::{
@@ -65,13 +65,33 @@ impl Foreign {
     }
 }
 
+/// Detaches the link that is pinned at `pin`, as any root may (`BPF_LINK_DETACH` of bpf(2)). The pin stays.
+///
+/// # Panics
+/// If it is none, or the kernel refuses.
+#[track_caller]
+pub fn detach(pin: &Path) {
+    let path = path_of(pin);
+    // SAFETY: all zeros is an empty attribute.
+    let mut attribute: bpf_attr = unsafe { mem::zeroed() };
+    attribute.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    let link = bpf(bpf_cmd::BPF_OBJ_GET, &attribute).expect("a link's pin");
+    // SAFETY: all zeros is an empty attribute.
+    let mut attribute: bpf_attr = unsafe { mem::zeroed() };
+    attribute.link_detach.link_fd = link as u32;
+    let done = bpf(bpf_cmd::BPF_LINK_DETACH, &attribute);
+    // SAFETY: the descriptor is ours.
+    unsafe { libc::close(link) };
+    done.expect("detaching a link");
+}
+
 /// Loads `r0 = answer; exit`, and opens it by a pin, which is gone afterwards.
 fn pinned<T>(kind: bpf_prog_type, answer: i32, open: impl FnOnce(&Path) -> T) -> T {
     let pin = Path::new("/sys/fs/bpf").join(
         format!("sgt-{}-{:?}", std::process::id(), std::thread::current().id()).replace(['(', ')'], ""),
     );
     let file = load(kind, answer).expect("loading a program (needs root)");
-    let path = std::ffi::CString::new(pin.as_os_str().as_encoded_bytes()).expect("a path");
+    let path = path_of(&pin);
     // SAFETY: all zeros is an empty attribute.
     let mut attribute: bpf_attr = unsafe { mem::zeroed() };
     attribute.__bindgen_anon_4.pathname = path.as_ptr() as u64;
@@ -82,6 +102,10 @@ fn pinned<T>(kind: bpf_prog_type, answer: i32, open: impl FnOnce(&Path) -> T) ->
     let opened = open(&pin);
     fs::remove_file(&pin).expect("removing a pin");
     opened
+}
+
+fn path_of(pin: &Path) -> CString {
+    CString::new(pin.as_os_str().as_encoded_bytes()).expect("a path")
 }
 
 fn load(kind: bpf_prog_type, answer: i32) -> io::Result<i32> {

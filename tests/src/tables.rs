@@ -39,7 +39,8 @@ impl Tables {
             ("DIRECTORY", array::<Interface>(host, "DIRECTORY")),
             ("IFINDEX", array::<u32>(host, "IFINDEX")),
             ("HEAP", array::<Line>(host, "HEAP")),
-            ("MEMBERS", members(host)),
+            ("IFINDEX_HIGH", hash::<u32, u32>(host, "IFINDEX_HIGH")),
+            ("MEMBERS", hash::<MemberKey, Member>(host, "MEMBERS")),
         ];
         Self { tables: tables.into_iter().collect() }
     }
@@ -68,10 +69,14 @@ fn array<T: Pod + IntoBytes + Immutable>(host: &Netns, name: &str) -> Table {
         .collect()
 }
 
-fn members(host: &Netns) -> Table {
-    let members = member_table(host);
-    let entries = members.iter().map(|entry| entry.expect("a member"));
-    entries.map(|(key, member)| (key.as_bytes().to_vec(), member.as_bytes().to_vec())).collect()
+fn hash<K, V>(host: &Netns, name: &str) -> Table
+where
+    K: Pod + IntoBytes + Immutable,
+    V: Pod + IntoBytes + Immutable,
+{
+    let table: HashMap<_, K, V> = HashMap::try_from(Map::HashMap(open(host, name))).expect("a hash map");
+    let entries = table.iter().map(|entry| entry.expect("an entry"));
+    entries.map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
 }
 
 /// The table of group members of `host`.

@@ -136,6 +136,11 @@ impl Apply {
         self.dry_run
     }
 
+    /// Whether it takes itself back unless it is confirmed.
+    pub fn is_trial(&self) -> bool {
+        self.confirm_within.is_some()
+    }
+
     /// Brings it into force, or says what that would do.
     pub fn answer(&self, options: &Options, ready: Ready) -> anyhow::Result<Answer> {
         if self.dry_run {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use super::{Daemon, owner::Remembered};
+use super::{Daemon, owner::Remembered, reload};
 use crate::{
     cli::{Answer, Served, apply::Apply},
     dataplane::{Error, Options, Writer},
@@ -59,7 +59,15 @@ impl Daemon {
         if verb.is_dry_run() {
             return self.read(move |options| verb.forecast(options, ready)).await;
         }
-        remembered(self.owner.with(move |owner| owner.apply(&verb, ready)).await??).await
+        // What is on trial is not what the file is to mean.
+        let own = match verb.is_trial() {
+            true => None,
+            false => {
+                let (config, texts) = (self.config.clone(), ready.texts());
+                spawn_blocking(move || reload::as_config(&config, &texts)).await?
+            }
+        };
+        remembered(self.owner.with(move |owner| owner.apply(&verb, ready, own)).await??).await
     }
 }
 

@@ -1,15 +1,7 @@
 //! The thread that holds the tables open, and with them the lock that keeps other writers out. Others send it work:
 //! functions of the [`Owner`], done one after the other; whoever waits for an answer and goes away holds nobody up.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    iter::once,
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread::JoinHandle,
-    time::Instant,
-};
+use std::{collections::BTreeSet, sync::Arc, thread::JoinHandle, time::Instant};
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
@@ -33,8 +25,6 @@ pub struct Owner {
     pub writer: Writer,
     /// The sweep of expired connections.
     pub sweep: Sweep,
-    /// The policy file.
-    config_file: PathBuf,
     /// What the policy file said when it was last brought into force.
     config: Arc<[Text]>,
     /// A file that was brought into force, and what it says.
@@ -42,6 +32,8 @@ pub struct Owner {
     keeper: Keeper,
     /// When a client's file was last brought into force.
     applied: Option<Instant>,
+    /// A client has had the policy file applied since the daemon has read it.
+    is_unread: bool,
     /// It has been told to end.
     is_over: bool,
 }
@@ -62,7 +54,7 @@ pub struct Handle {
 #[error("the thread that holds the tables has ended")]
 pub struct Stopped;
 
-/// Starts the thread. It ends by itself when there is nothing left to own: the pins are gone.
+/// Starts the thread. It ends by itself when there is nothing left to own.
 pub fn spawn(mut owner: Owner) -> anyhow::Result<(Handle, JoinHandle<()>)> {
     let (queue, mut work) = mpsc::channel::<Work>(QUEUE);
     let serve = move || {
@@ -73,9 +65,7 @@ pub fn spawn(mut owner: Owner) -> anyhow::Result<(Handle, JoinHandle<()>)> {
                 return;
             }
             if !owner.writer.is_loaded() {
-                log::error!(
-                    "nothing is loaded any more: somebody has removed the pins, or the first policy was taken back"
-                );
+                log::error!("nothing is loaded any more: the first policy was taken back");
                 return;
             }
         }
@@ -109,16 +99,16 @@ impl Handle {
 }
 
 impl Owner {
-    /// Owns what `writer` has in force; the policy file is `config_file`.
-    pub fn new(writer: Writer, config_file: &Path, memory: Option<&Memory>, keeper: Keeper) -> Self {
+    /// Owns what `writer` has in force.
+    pub fn new(writer: Writer, memory: Option<&Memory>, keeper: Keeper) -> Self {
         Self {
             writer,
             sweep: Sweep::default(),
-            config_file: config_file.to_owned(),
             config: memory.map(|memory| Arc::clone(&memory.config)).unwrap_or_default(),
             source: memory.and_then(Memory::source),
             keeper,
             applied: None,
+            is_unread: false,
             is_over: false,
         }
     }
@@ -169,34 +159,37 @@ impl Owner {
         Ok((answer, self.remember()))
     }
 
-    /// Brings a client's policy file into force. If it is the daemon's own, that is noted as if the daemon had read it: what
-    /// it said before is another file then, should it say that again when the next daemon starts.
+    /// Brings a client's policy file into force. `own` is that file as the daemon's, if it is: then it is noted as if the
+    /// daemon had read it, and what it said before is another file, should it say that again.
     pub fn apply(
         &mut self,
         verb: &apply::Apply,
         ready: apply::Ready,
+        own: Option<Arc<[Text]>>,
     ) -> anyhow::Result<(Answer, Remembered)> {
         self.writer.check_settings(&ready.policy().settings)?;
-        let policy = Arc::clone(ready.policy());
-        let given = ready.texts();
-        let own = self.as_config(&given);
         if let Some(texts) = &own {
             self.writer.note_config(texts)?;
         }
-        let texts = own.clone().unwrap_or_else(|| given.into());
+        let policy = Arc::clone(ready.policy());
+        let texts = own.clone().unwrap_or_else(|| ready.texts().into());
         let answer = verb.bring(&mut self.writer, ready)?;
         self.applied = Some(Instant::now());
-        self.config = own.unwrap_or_else(|| Arc::clone(&self.config));
+        if let Some(texts) = own {
+            (self.config, self.is_unread) = (texts, true);
+        }
         self.source = Some((texts, policy));
         Ok((answer, self.remember()))
     }
 
-    /// A client's file as the policy file, if that says the same now.
-    fn as_config(&self, texts: &[Text]) -> Option<Arc<[Text]>> {
-        let (main, named) = texts.split_first()?;
-        let says = fs::read_to_string(&self.config_file).ok()?;
-        let main = Text { name: self.config_file.display().to_string(), text: Arc::clone(&main.text) };
-        (says == *main.text).then(|| once(main).chain(named.iter().cloned()).collect())
+    /// Whether the policy file that the daemon has read last is not that which was applied last.
+    pub fn is_unread(&self) -> bool {
+        self.is_unread
+    }
+
+    /// The policy file has been read.
+    pub fn note_read(&mut self) {
+        self.is_unread = false;
     }
 
     /// Whether a client's file was brought into force since then.

@@ -1,7 +1,8 @@
 //! The policy file, read again: on SIGHUP, and when it changes.
 
 use std::{
-    fmt,
+    fmt, fs,
+    iter::once,
     path::Path,
     sync::Arc,
     time::{Instant, SystemTime},
@@ -124,6 +125,14 @@ impl fmt::Display for Reload {
     }
 }
 
+/// A client's file as the policy file at `config`, if that says the same.
+pub fn as_config(config: &Path, texts: &[Text]) -> Option<Arc<[Text]>> {
+    let (main, named) = texts.split_first()?;
+    let says = fs::read_to_string(config).ok()?;
+    let main = Text { name: config.display().to_string(), text: Arc::clone(&main.text) };
+    (says == *main.text).then(|| once(main).chain(named.iter().cloned()).collect())
+}
+
 /// An error with all its causes in a line.
 fn in_words(error: dataplane::Error) -> String {
     format!("{:#}", anyhow::Error::new(error))
@@ -137,10 +146,12 @@ pub async fn by_signal(daemon: &Arc<Daemon>, watch: &mut Watch) -> Result<(), St
     apply(daemon, watch, read).await
 }
 
-/// Reads the file again because it has changed; nothing happens if it says what it said.
+/// Reads the file again because it has changed; nothing happens if it says what it said, and no client has had it applied
+/// since, when it may have said something else.
 pub async fn by_change(daemon: &Arc<Daemon>, watch: &mut Watch) -> Result<(), Stopped> {
     let read = read_in_background(daemon).await;
-    let is_same = daemon.reload.borrow().texts == read.texts;
+    let is_same =
+        !daemon.owner.with(|owner| owner.is_unread()).await? && daemon.reload.borrow().texts == read.texts;
     // What could not be read has no text; why it could not may be another reason.
     if is_same && !read.texts.iter().any(|text| text.text.is_empty()) {
         watch.follow(&read.texts, read.at);
@@ -179,6 +190,7 @@ async fn apply(daemon: &Arc<Daemon>, watch: &mut Watch, mut read: Read) -> Resul
             if owner.has_applied_since(began) {
                 return None;
             }
+            owner.note_read();
             let done =
                 policy.and_then(|policy| owner.apply_config(&policy, &texts).map_err(in_words)).map(drop);
             Some((done, owner.writer.loaded.state.generation()))

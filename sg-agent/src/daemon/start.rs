@@ -70,7 +70,7 @@ fn bring_up(options: &Options, config: &Path, keep: &Path) -> anyhow::Result<(Ow
         Start { options, read: &read, memory: memory::read(keep), is_loaded: Loaded::open(options).is_ok() };
     let is_unchanged = start.is_unchanged();
     let (writer, failure) = start.first_that_works(is_unchanged)?;
-    let mut owner = Owner::new(writer, config, start.memory.as_ref(), Keeper::spawn(keep.to_owned())?);
+    let mut owner = Owner::new(writer, start.memory.as_ref(), Keeper::spawn(keep.to_owned())?);
     match (&read.policy, &failure) {
         (Ok(policy), None) if !is_unchanged => owner.loaded_from(policy, &read.texts),
         _ => drop(owner.remember()),

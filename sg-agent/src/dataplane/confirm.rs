@@ -10,7 +10,7 @@ use super::{
     grace::grace_period,
     inherit, interfaces, read_state,
     trial::{Pending, Standing, Trial, settle, too_late},
-    writer::{Outcome, Writer, clear},
+    writer::{Outcome, Writer},
 };
 
 impl Writer {
@@ -80,7 +80,7 @@ impl Writer {
         // The first tick there is.
         self.loaded.kernel.arm(1, fallback);
         if Control::generation(fallback) == 0 {
-            return clear(&self.place, &self.store);
+            return self.clear();
         }
         settle(&mut self.loaded.kernel, &self.store)?;
         let generation = self.loaded.kernel.generation()?;

@@ -125,7 +125,8 @@ fn identity(file: &File) -> Option<String> {
     let field = |name| about.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let (mount, inode) = (field("mnt_id:")?, field("ino:")?);
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mut words = mounts.lines().map(str::split_whitespace).find(|words| words.clone().next() == Some(mount))?;
+    let mut words =
+        mounts.lines().map(str::split_whitespace).find(|words| words.clone().next() == Some(mount))?;
     let (major, minor) = words.nth(2)?.split_once(':')?;
     let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
     Some(format!("{major:02x}:{minor:02x}:{inode}"))

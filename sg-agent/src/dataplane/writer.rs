@@ -53,6 +53,7 @@ pub struct Writer {
     pub(super) absent: BTreeMap<String, Instant>,
     /// The programs a second time; see `order`.
     pub(super) spare: Option<Programs>,
+    is_cleared: bool,
 }
 
 /// What the tables were when they were opened.
@@ -123,6 +124,7 @@ impl Writer {
             progress: Progress::default(),
             absent: BTreeMap::new(),
             spare: None,
+            is_cleared: false,
         };
         if writer.standing == Standing::Returned && origin == Origin::Known {
             writer.complete_return();
@@ -151,9 +153,10 @@ impl Writer {
         matches!(self.standing, Standing::OnTrial(_))
     }
 
-    /// Whether the tables are still where others find them.
+    /// Whether there is anything to hold: not if the first policy was refused or taken back. Pins that somebody else has
+    /// removed make no difference; see [`Self::verify`].
     pub fn is_loaded(&self) -> bool {
-        self.place.pins().is_dir()
+        !self.is_cleared
     }
 
     /// Fails if `settings` ask for tables of other sizes than those that there are.
@@ -220,7 +223,7 @@ impl Writer {
             (Ok(_), _) => self.origin = Origin::Known,
             // Links of another version may have been taken over: what hangs on them stays.
             (Err(_), Origin::New) if !upgrade::others(&self.place).is_empty() => {}
-            (Err(_), Origin::New) => clear(&self.place, &self.store)?,
+            (Err(_), Origin::New) => self.clear()?,
             (Err(_), Origin::Known | Origin::Lost) => {}
         }
         outcome
@@ -240,6 +243,12 @@ impl Writer {
             }
             Origin::New | Origin::Known => Ok(()),
         }
+    }
+
+    /// Takes away everything that was loaded.
+    pub(super) fn clear(&mut self) -> Result<(), Error> {
+        self.is_cleared = true;
+        clear(&self.place, &self.store)
     }
 
     /// Returns to what was in force, on the devices that it was in force on.
@@ -281,7 +290,7 @@ pub fn unload(options: &Options) -> Result<bool, Error> {
     Ok(was_loaded)
 }
 
-pub(super) fn clear(place: &Place, store: &Store) -> Result<(), Error> {
+fn clear(place: &Place, store: &Store) -> Result<(), Error> {
     remove_clsact(store.hooks().values(), &interfaces::list()?)?;
     if place.links().is_dir() {
         links::detach(links::links(&place.links())?.values())?;

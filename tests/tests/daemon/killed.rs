@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -12,7 +11,8 @@ use nix::sys::signal::Signal;
 use sg_tests::{
     daemon::{Daemon, keep_dir, state, write_config},
     progrun::pins,
-    traffic::PATIENT,
+    tables,
+    traffic::{Connection, PATIENT},
 };
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
 /// What the agent alone writes in the kernel, and what it remembers beside it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Tables {
-    maps: BTreeMap<&'static str, String>,
+    tables: tables::Tables,
     files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -32,14 +32,6 @@ impl Tables {
     /// Those of a host.
     #[track_caller]
     pub fn of(scene: &Scene) -> Self {
-        let names = ["CONTROL", "SETTINGS", "DIRECTORY", "IFINDEX_HIGH", "MEMBERS"];
-        let dump = |name| {
-            let path = pins(&scene.net.host).join(name);
-            let output =
-                Command::new("bpftool").args(["map", "dump", "pinned"]).arg(path).output().expect("bpftool");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            (name, String::from_utf8_lossy(&output.stdout).into_owned())
-        };
         let entries = fs::read_dir(state(&scene.agent)).expect("the state directory").flatten();
         let is_file = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "json");
         let files = entries.map(|entry| entry.path()).filter(is_file);
@@ -49,7 +41,7 @@ impl Tables {
                 fs::read(&path).unwrap_or_default(),
             )
         };
-        Self { maps: names.map(dump).into(), files: files.map(read).collect() }
+        Self { tables: tables::Tables::of(&scene.net.host), files: files.map(read).collect() }
     }
 }
 
@@ -172,15 +164,20 @@ fn assert_whole(scene: &Scene) {
     assert!(is_whole.iter().any(|whole| verdicts == *whole), "{verdicts:?}");
 }
 
-/// The pins are removed under the daemon: it does not go on as if something were in force.
+/// The pins are removed under the daemon, and its programs come off their hooks with them: it pins and attaches them again,
+/// and the connections that there were go on.
 #[test]
-fn without_its_pins_it_ends() {
+fn without_its_pins_it_makes_them_again() {
     let scene = Scene::new("80");
     let mut daemon = Daemon::start(&scene.agent);
-    fs::remove_dir_all(pins(&scene.net.host)).expect("the pins");
-    let status = daemon.end();
-    assert!(!status.success() && daemon.log().contains("removed the pins"), "{}", daemon.log());
-    let mut daemon = Daemon::start(&scene.agent);
+    let before = pinned(&scene).len();
+    let client = scene.net.machine("client");
+    let mut held =
+        Connection::open(&client.ns, client.v4(), scene.at("web", 80), PATIENT).expect("a connection");
+    // It may be making them again already.
+    let _ = fs::remove_dir_all(pins(&scene.net.host));
+    daemon.wait("the pins", |daemon| daemon.log().contains("pinned again").then_some(()));
+    daemon.wait("the hooks", |_| (pinned(&scene).len() == before).then_some(()));
     scene.expect("web", [true, false]);
-    daemon.kill();
+    assert!(held.echoes(PATIENT));
 }

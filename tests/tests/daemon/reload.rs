@@ -171,3 +171,17 @@ fn the_same_again_changes_nothing() {
     assert_eq!(super::killed::Tables::of(&scene), before);
     assert_eq!(scene.agent.status().generation, 1);
 }
+
+/// A file that was applied by a client and changed back before the daemon had looked at it says what it said when the daemon
+/// last read it, and means it.
+#[test]
+fn a_file_that_is_changed_back_at_once_is_in_force() {
+    let scene = Scene::new("80");
+    let mut daemon = Daemon::start(&scene.agent);
+    write_config(&scene.agent, &policy("81"));
+    assert_eq!(scene.agent.run(&["apply", &config(&scene.agent).to_string_lossy()]).status, 0);
+    let applied = scene.agent.status().generation;
+    write_config(&scene.agent, &policy("80"));
+    daemon.wait("the file", |_| (scene.agent.status().generation > applied).then_some(()));
+    scene.expect("web", [true, false]);
+}

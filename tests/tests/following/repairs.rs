@@ -1,6 +1,6 @@
 //! What somebody else takes away, puts in front or writes over.
 
-use std::{fs, process::Command, time::Instant};
+use std::{fs, time::Instant};
 
 use aya::{
     maps::{Array, Map, MapData},
@@ -8,7 +8,7 @@ use aya::{
 };
 use sg_common::{control::Control, interface::Interface};
 use sg_tests::{
-    foreign::{Foreign, Says},
+    foreign::{self, Foreign, Says},
     inject::{ARRIVES, IS_LOST, Tap, mark},
     packets::flag::SYN,
     port::{Kind, Link, Role, quiet_host},
@@ -18,10 +18,7 @@ use crate::{POLICY, Scene, segment};
 
 /// Detaches the link pinned as `name`, as root may.
 fn detach(scene: &Scene, name: &str) {
-    let pin = scene.pins().join("links").join(name);
-    let output = Command::new("bpftool").args(["link", "detach", "pinned"]).arg(&pin).output();
-    let output = output.expect("bpftool");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    foreign::detach(&scene.pins().join("links").join(name));
 }
 
 /// H11: one hook at a time, so the device is the one that it was and its connections go on.

@@ -70,7 +70,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "the daemon's own file, applied by a client, is not noted",
-        OWNER,
+        "sg-agent/src/daemon/reload.rs",
         "(says == *main.text).then(",
         "(says != *main.text).then(",
         Loaded("daemon", "killed::a_file_that_is_changed_back_while_nobody_runs_is_in_force"),
