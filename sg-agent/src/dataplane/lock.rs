@@ -123,13 +123,20 @@ fn locks() -> io::Result<String> {
 fn identity(file: &File) -> Option<String> {
     let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
     let field = |name| about.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let (mount, inode) = (field("mnt_id:")?, field("ino:")?);
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let device =
+        fs::read_to_string("/proc/self/mountinfo").ok().and_then(|mounts| device(&mounts, field("mnt_id:")?));
+    // After chroot(2) not every mount is listed.
+    let of_stat = |device| (rustix::fs::major(device), rustix::fs::minor(device));
+    let (major, minor) = device.or_else(|| Some(of_stat(file.metadata().ok()?.dev())))?;
+    Some(format!("{major:02x}:{minor:02x}:{}", field("ino:")?))
+}
+
+/// The device of a mount: `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw`.
+fn device(mounts: &str, mount: &str) -> Option<(u32, u32)> {
     let mut words =
         mounts.lines().map(str::split_whitespace).find(|words| words.clone().next() == Some(mount))?;
     let (major, minor) = words.nth(2)?.split_once(':')?;
-    let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
-    Some(format!("{major:02x}:{minor:02x}:{inode}"))
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// Who holds the lock of a file, as `/proc/locks` tells (proc_locks(5)): `1: FLOCK ADVISORY WRITE 708 00:13:16 0 EOF`.
@@ -179,6 +186,16 @@ mod tests {
             "1: POSIX  ADVISORY  WRITE 5 00:13:16 0 EOF\n2: FLOCK  ADVISORY  WRITE 708 00:13:16 0 EOF\n";
         assert_eq!(holder(locks, "00:13:16"), Some(708));
         assert_eq!((holder(locks, "00:13:17"), holder(locks, "00:14:16")), (None, None));
+    }
+
+    #[test]
+    fn the_device_of_a_mount_is_told() {
+        let mounts =
+            "36 35 98:0 / / rw - ext4 /dev/vda rw\n360 35 0:44 /a /b rw shared:9 - btrfs /dev/vdb rw\n";
+        assert_eq!(
+            ["36", "360", "35"].map(|mount| device(mounts, mount)),
+            [Some((98, 0)), Some((0, 44)), None]
+        );
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Pins that somebody has removed: everything that they held is held by this process, and pinned again.
 
-use std::fs;
-
 use aya::maps::{MapData, MapInfo};
 
 use super::{
@@ -9,7 +7,7 @@ use super::{
     kernel::Kernel,
     maps,
     place::Place,
-    programs,
+    private, programs,
 };
 
 /// Pins again what is not pinned any more of tables and programs; tells what it was. Links are not among them: without
@@ -17,7 +15,7 @@ use super::{
 pub(super) fn repair(place: &Place, kernel: &mut Kernel) -> Result<Vec<&'static str>, Error> {
     let (pins, links) = (place.pins(), place.links());
     if !links.is_dir() {
-        fs::create_dir_all(&links).of_file(&links)?;
+        private::create_dir_all(&links).of_file(&links)?;
     }
     let mut missing: Vec<&'static str> =
         programs::NAMES.into_iter().filter(|name| !pins.join(name).exists()).collect();
