@@ -45,6 +45,7 @@ mod hooks;
 mod machine;
 mod memory;
 mod object;
+mod paths;
 mod plan;
 mod plots;
 mod policy;
@@ -101,12 +102,13 @@ struct Suite {
     measure: fn(&Plan) -> Result<Vec<Entry>>,
 }
 
-const SUITES: [Suite; 13] = [
+const SUITES: [Suite; 14] = [
     Suite { names: |_| vec![FLOOR.to_owned()], measure: floor },
     Suite { names: established::names, measure: established::measure },
     Suite { names: designs::names, measure: designs::measure },
     Suite { names: rules::names, measure: rules::measure },
     Suite { names: tables::names, measure: tables::measure },
+    Suite { names: paths::names, measure: paths::measure },
     Suite { names: sets::names, measure: sets::measure },
     Suite { names: memory::names, measure: memory::measure },
     Suite { names: endtoend::names, measure: endtoend::measure },

@@ -45,6 +45,11 @@ impl Rig {
         Self::build(policy, &policy.text(DEVICE))
     }
 
+    /// Puts what `text` says in force, which is `policy` as far as packets are drawn from it; the device is `nic`.
+    pub fn of_text(policy: Policy, text: &str) -> Result<Self> {
+        Self::build(policy, text)
+    }
+
     /// Puts a policy in force, with these settings.
     pub fn with(policy: Policy, settings: &str) -> Result<Self> {
         Self::build(policy, &policy.text_with(DEVICE, "xdp-native", settings))
