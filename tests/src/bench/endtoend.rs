@@ -64,7 +64,11 @@ impl Traffic {
                 (Firewall::Trivial, "trivial program", 0.0),
             ],
             Self::New => &[(Firewall::NftSet, NFT_SET, 1.3), (Firewall::None, "no firewall", 0.0)],
-            Self::Established => &[(Firewall::NftSet, NFT_SET, 1.1), (Firewall::None, "no firewall", 0.97)],
+            Self::Established => &[
+                (Firewall::NftSet, NFT_SET, 1.1),
+                (Firewall::None, "no firewall", 0.97),
+                (Firewall::Idle, "trivial program", 0.0),
+            ],
         }
     }
 

@@ -28,6 +28,8 @@ pub enum Firewall {
     None,
     /// A trivial program that drops everything.
     Trivial,
+    /// A trivial program that lets everything pass.
+    Idle,
     /// sg, by this `rx_hook`.
     Sg(&'static str),
     /// nftables: established connections first, then one look-up in a set of prefixes and ports.
@@ -60,6 +62,7 @@ impl Path {
         match firewall {
             Firewall::None => {}
             Firewall::Trivial => generator.swallow(&path.net.host, UPLINK)?,
+            Firewall::Idle => generator.look_on(&path.net.host, UPLINK)?,
             Firewall::NftSet => nft::load(&path.net.host, &set(policy))?,
             Firewall::NftLinear => nft::load(&path.net.host, &linear(policy))?,
             Firewall::Sg(rx_hook) => {

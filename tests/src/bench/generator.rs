@@ -31,6 +31,9 @@ const FRAME: usize = FRAME_WORDS * 8;
 /// Ethernet, IPv4 and UDP headers.
 const HEADERS: usize = 14 + 20 + 8;
 const BATCH: u32 = 64;
+/// Trivial programs.
+const DROP: &str = "floor_drop";
+const PASS: &str = "floor_pass";
 
 /// The loaded generator.
 pub struct Generator {
@@ -49,7 +52,7 @@ impl Generator {
             loader.map_max_entries(name, 1);
         }
         let mut programs = loader.load_file(&path).with_context(|| format!("loading {}", path.display()))?;
-        for name in ["generate_v4", "floor_drop"] {
+        for name in ["generate_v4", DROP, PASS] {
             let program: &mut Xdp = programs.program_mut(name).context("a program")?.try_into()?;
             program.load().with_context(|| format!("loading {name}"))?;
         }
@@ -63,8 +66,17 @@ impl Generator {
 
     /// Drops every packet that `device` receives, before anything else sees it.
     pub fn swallow(&mut self, ns: &Netns, device: &str) -> Result<()> {
+        self.attach(DROP, ns, device)
+    }
+
+    /// Looks at every packet that `device` receives, and lets it pass: what a program on the hook costs that does nothing.
+    pub fn look_on(&mut self, ns: &Netns, device: &str) -> Result<()> {
+        self.attach(PASS, ns, device)
+    }
+
+    fn attach(&mut self, name: &str, ns: &Netns, device: &str) -> Result<()> {
         let index = ns.ifindex(device);
-        let program: &mut Xdp = self.programs.program_mut("floor_drop").context("a program")?.try_into()?;
+        let program: &mut Xdp = self.programs.program_mut(name).context("a program")?.try_into()?;
         ns.enter(|| program.attach_to_if_index(index, XdpMode::Driver)).map(drop).context("attaching")
     }
 

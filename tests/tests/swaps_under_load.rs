@@ -1,4 +1,5 @@
-//! A thousand changes of policy under load.
+//! A thousand changes of policy under load. Alone in its program: what the process holds is counted, and tests of one
+//! program may share a process.
 
 use std::{
     fs,
