@@ -2,6 +2,7 @@
 
 use std::{io::Read as _, time::Duration};
 
+use nix::sys::signal::Signal;
 use sg_common::{events::Kind, verdict::Reason};
 use sg_tests::{
     life::Plane,
@@ -92,18 +93,30 @@ fn an_audit_group_alone_tells() {
     );
 }
 
-/// Nothing is told to nobody, and a question is no packet.
+/// Nothing is told to nobody, before or after somebody has listened.
+#[test]
+fn nobody_is_told_what_would_be_dropped() {
+    let plane = plane("now, soon");
+    let enter = || on(&plane, Family::V4).enters(&Transport::tcp(40_000, 23, SYN));
+    enter();
+    assert_eq!(counts_of(&plane, Kind::Audited), (0, 0));
+    let mut monitor = Monitor::start(&plane, &[]);
+    enter();
+    monitor.event();
+    assert_eq!(monitor.end(Signal::SIGINT), 0);
+    enter();
+    assert_eq!(counts_of(&plane, Kind::Audited), (1, 1));
+}
+
+/// A question is no packet.
 #[test]
 fn an_explanation_tells_nothing() {
     let plane = plane("now, soon");
-    on(&plane, Family::V4).enters(&Transport::tcp(40_000, 23, SYN));
-    assert_eq!(counts_of(&plane, Kind::Audited), (0, 0));
     let mut monitor = Monitor::start(&plane, &[]);
-    let answer = plane
-        .agent
-        .explain("--interface tap0 --direction ingress --protocol tcp --port 23 --remote 10.9.1.2");
-    assert_eq!(answer.verdict, "allow");
-    assert_eq!((monitor.told(Duration::from_secs(2)), counts_of(&plane, Kind::Audited)), (None, (0, 0)));
+    let question = "--interface tap0 --direction ingress --protocol tcp --port 23 --remote 10.9.1.2";
+    assert_eq!(plane.agent.explain(question).verdict, "allow");
+    let told = monitor.told(Duration::from_secs(2));
+    assert_eq!((told, counts_of(&plane, Kind::Audited)), (None, (0, 0)));
 }
 
 /// A line for people: what the rule would do, and which rule.
