@@ -39,7 +39,7 @@ const BEAT: Duration = Duration::from_secs(1);
 /// Stream drops with their reason, what audit groups would drop, opened and closed connections
 #[derive(Debug, clap::Args)]
 pub struct Monitor {
-    /// Only these: dropped, opened, closed, audited (passed, but an audit group would drop it)
+    /// Only these: dropped, opened, closed, audited (allowed, but an audit group would drop it)
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_enum)]
     only: Vec<Kind>,
     /// Of this interface

@@ -63,7 +63,7 @@ pub enum What {
         #[serde(skip_serializing_if = "Option::is_none")]
         source_mac: Option<String>,
     },
-    /// A packet passed that an audit group would have dropped.
+    /// The rules in force let a packet pass that an audit group would have dropped.
     Audited {
         /// Which way it went.
         direction: Direction,

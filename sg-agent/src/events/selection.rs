@@ -45,7 +45,7 @@ pub enum Kind {
     Opened,
     /// A connection is no longer tracked.
     Closed,
-    /// A packet passed that an audit group would have dropped.
+    /// The rules in force let a packet pass that an audit group would have dropped.
     Audited,
 }
 
