@@ -53,6 +53,27 @@ fn the_checked_in_schema_is_the_one_that_is_printed() {
     assert_eq!(String::from_utf8_lossy(&run.expect("the binary runs").stdout), printed);
 }
 
+/// The tables of the guide: `| key | meaning | left out |`.
+#[test]
+fn the_guide_has_every_key_with_its_default() {
+    let (guide, schema) = (fs::read_to_string("../docs/policy.md").expect("the guide"), schema());
+    let group = "/properties/security_groups/additionalProperties";
+    let places = ["/properties/interfaces/items", group, &format!("{group}/properties/rules/items")];
+    for (place, key, value) in places.into_iter().flat_map(|place| {
+        let keys = schema.pointer(&format!("{place}/properties")).and_then(Value::as_object).expect("keys");
+        keys.iter().map(move |(key, value)| (place, key, value))
+    }) {
+        let said = match value.get("default") {
+            None => "|".to_owned(),
+            Some(Value::String(word)) => format!("`{word}` |"),
+            Some(Value::Number(number)) => format!("{number} |"),
+            Some(other) => format!("`{other}` |"),
+        };
+        let mut rows = guide.lines().filter(|line| line.starts_with(&format!("| `{key}` | ")));
+        assert!(rows.any(|row| row.ends_with(&said)), "docs/policy.md lacks `{key}` of {place}, {said}");
+    }
+}
+
 #[test]
 fn the_schema_is_valid_draft_7() {
     assert!(jsonschema::draft7::meta::is_valid(&schema()));

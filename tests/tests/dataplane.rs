@@ -421,3 +421,18 @@ fn an_interface_is_attached_and_detached_by_itself() {
     assert!(scene.agent.status().interfaces.iter().all(|one| one.name != "vm7"));
     assert_eq!(scene.agent.run(&["detach", "vm7"]).status, 0);
 }
+
+/// `attach IFACE --group G...`: behind one option, or behind one each.
+#[test]
+fn an_interface_is_attached_to_several_groups() {
+    let scene = Scene::new();
+    scene.agent.apply(&POLICY.replace("  web: {", "  db: {}\n  web: {"));
+    add(&scene.host, "vm7");
+    for groups in [&["--group", "web", "db"][..], &["--group", "web", "--group", "db"]] {
+        let addresses = ["--address", "10.0.0.7", "fd00::7", "--role", "guest"];
+        let run = scene.agent.run(&[&["attach", "vm7"], groups, &addresses].concat());
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        assert_eq!(scene.interface("vm7").groups, ["web", "db"]);
+        assert_eq!(scene.agent.run(&["detach", "vm7"]).status, 0);
+    }
+}

@@ -32,7 +32,7 @@ enum Verb {
     Demo(demo::Options),
     /// Measure the dataplane on this machine
     Bench(bench::Options),
-    /// Run libFuzzer on the parser and on the reader of policy files
+    /// Run libFuzzer on the parser, the reader of policy files and the control socket
     Fuzz(fuzz::Options),
     /// Break a copy of the source in known ways, and see a test turn red on each
     Mutants(mutants::Options),

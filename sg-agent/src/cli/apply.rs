@@ -19,7 +19,8 @@ use crate::{
 pub struct Apply {
     /// The policy file
     file: PathBuf,
-    /// Accept interfaces that are not there yet: each is enforced once it is there and the policy is applied again
+    /// Accept interfaces that are not there yet: each is enforced once it is there: by the daemon at once, else
+    /// by the next apply
     #[arg(long)]
     #[serde(default)]
     allow_missing: bool,
@@ -177,8 +178,8 @@ impl Apply {
             let span = file.positions.interfaces.get(at).copied().unwrap_or_default();
             writeln!(
                 messages,
-                "{}:{}:{}: warning: there is no device {}: it is enforced once it is there and \
-                 the policy is applied again",
+                "{}:{}:{}: warning: there is no device {}: it is enforced once it is there, by \
+                 the daemon at once, else by the next apply",
                 self.name(),
                 span.line,
                 span.column,

@@ -21,16 +21,16 @@ use crate::{
 pub struct Attach {
     /// The interface
     interface: String,
-    /// A group to bind it to; without one, the default group
-    #[arg(long = "group", value_name = "GROUP")]
+    /// Groups to bind it to, one or more, behind one `--group` or each behind its own; without any, the default group
+    #[arg(long = "group", value_name = "GROUP", num_args = 1..)]
     #[serde(default)]
     groups: Vec<String>,
     /// Whose interface it is
     #[arg(long, value_enum, default_value_t = RoleName::Guest)]
     #[serde(default)]
     role: RoleName,
-    /// An address of the instance
-    #[arg(long = "address", value_name = "ADDRESS", value_parser = parse::address)]
+    /// Addresses of the instance, one or more
+    #[arg(long = "address", value_name = "ADDRESS", value_parser = parse::address, num_args = 1..)]
     #[serde(default)]
     addresses: Vec<IpAddr>,
     /// MAC address of the instance

@@ -41,7 +41,7 @@ pub struct Explain {
     #[arg(long, value_parser = parse::address)]
     #[serde(default)]
     local: Option<IpAddr>,
-    /// Destination port (tcp, udp, sctp)
+    /// Destination port: needed for tcp, udp and sctp
     #[arg(long, value_parser = parse::port)]
     #[serde(default)]
     port: Option<u16>,

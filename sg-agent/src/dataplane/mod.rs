@@ -141,6 +141,11 @@ impl Loaded {
 /// Nothing of our version is loaded.
 fn not_loaded(place: &Place) -> Error {
     match upgrade::others(place).first() {
+        None if place.is_out_of_sight() => Error::Environment(format!(
+            "nothing is loaded, or it is out of sight: there is no BPF file system at {} here (`ip netns exec` hides the host's; \
+             `nsenter --net` does not)",
+            place.bpffs().display()
+        )),
         None => Error::NotLoaded,
         Some(other) => Error::Environment(format!(
             "what is loaded is of another version ({}): `sg-agent apply FILE` takes over from it",

@@ -88,6 +88,16 @@ impl Place {
         self.namespace.part_of(directory)
     }
 
+    /// The BPF file system.
+    pub fn bpffs(&self) -> &Path {
+        &self.bpffs
+    }
+
+    /// Whether the BPF file system is not mounted, as far as this process sees.
+    pub fn is_out_of_sight(&self) -> bool {
+        !is_bpffs(&self.bpffs)
+    }
+
     /// Directory of everything that is pinned, of any version.
     pub fn root(&self) -> PathBuf {
         self.bpffs.join(&self.family)

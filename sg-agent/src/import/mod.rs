@@ -37,7 +37,7 @@ use crate::policy::{
 pub enum From {
     /// `aws ec2 describe-security-groups`
     Aws,
-    /// `openstack security group rule list -f json`, also `list` and `show`
+    /// `openstack security group rule list --long -f json`, also `list` and `show`
     Openstack,
     /// A Heat template
     Heat,

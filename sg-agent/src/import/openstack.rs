@@ -1,4 +1,4 @@
-//! `openstack security group rule list -f json`, and `security group list` and `show` beside it.
+//! `openstack security group rule list --long -f json`, and `security group list` and `show` beside it.
 
 use super::{
     neutral::{Effect, Group, Neutral, Place, Rule},

@@ -57,7 +57,7 @@ fn shown_of(monitor: &mut Monitor, events: u64) -> u64 {
     shown
 }
 
-/// A18, A21: a flood of drops is told in part, and how much was not is told exactly.
+/// A38: a flood of drops is told in part, and how much was not is told exactly.
 #[test]
 fn a_flood_is_bounded_and_counted() {
     const DROPS: u64 = 200_000;

@@ -9,6 +9,7 @@ use super::table::{
 const ATTACH: &str = "sg-agent/src/cli/attach.rs";
 const NOTIFY: &str = "sg-agent/src/daemon/notify.rs";
 const OWNER: &str = "sg-agent/src/daemon/owner.rs";
+const RELOAD: &str = "sg-agent/src/daemon/reload.rs";
 
 /// All of them.
 pub const MUTANTS: &[Mutant] = &[
@@ -70,10 +71,31 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "the daemon's own file, applied by a client, is not noted",
-        "sg-agent/src/daemon/reload.rs",
+        RELOAD,
         "(says == *main.text).then(",
         "(says != *main.text).then(",
         Loaded("daemon", "killed::a_file_that_is_changed_back_while_nobody_runs_is_in_force"),
+    ),
+    mutant(
+        "a file that a client applied and that is changed back is taken for unchanged",
+        RELOAD,
+        "!daemon.owner.with(|owner| owner.is_unread()).await? && ",
+        "",
+        Loaded("daemon", "reload::a_file_that_is_changed_back_at_once_is_in_force"),
+    ),
+    mutant(
+        "the daemon ends when somebody removes its pins",
+        "sg-agent/src/dataplane/writer.rs",
+        "        !self.is_cleared\n",
+        "        self.place.pins().is_dir()\n",
+        Loaded("daemon", "killed::without_its_pins_it_makes_them_again"),
+    ),
+    mutant(
+        "of the locks of files the first is read by itself",
+        "sg-agent/src/dataplane/lock.rs",
+        "String::with_capacity(1 << 16)",
+        "String::new()",
+        Pure("sg-agent", "dataplane::lock::tests::the_holder_is_named_while_others_let_go"),
     ),
     mutant(
         "a file that was read before a client's apply undoes it",

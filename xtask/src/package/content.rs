@@ -12,20 +12,19 @@ use anyhow::{Context as _, Result};
 use super::notices;
 use crate::{exec::exec, place::workspace};
 
-/// A file of the workspace: its path there, its path in the package. All of `examples/` goes with them.
+/// A file of the workspace: its path there, its path in the package.
 const FILES: &[(&str, &str)] = &[
     ("packaging/sg-agent.service", "usr/lib/systemd/system/sg-agent.service"),
     ("packaging/policy.yaml", "etc/sg/policy.yaml"),
     ("packaging/sg-policy.5", "usr/share/man/man5/sg-policy.5"),
     ("packaging/debian/copyright", "usr/share/doc/sg-agent/copyright"),
     ("docs/policy.schema.json", "usr/share/sg-agent/policy.schema.json"),
-    ("docs/policy.md", "usr/share/doc/sg-agent/policy.md"),
-    ("docs/deploy.md", "usr/share/doc/sg-agent/deploy.md"),
-    ("docs/import.md", "usr/share/doc/sg-agent/import.md"),
-    ("docs/diagnostics.md", "usr/share/doc/sg-agent/diagnostics.md"),
     ("CHANGELOG.md", "usr/share/doc/sg-agent/changelog"),
-    ("rules.example.yaml", "usr/share/doc/sg-agent/examples/policy.yaml"),
+    ("rules.example.yaml", "usr/share/doc/sg-agent/rules.example.yaml"),
 ];
+
+/// Folders of the workspace that lie among the documents as they lie there, so that links between them lead somewhere.
+const FOLDERS: &[&str] = &["docs", "examples"];
 
 /// The completion script of a shell: its name, its path in the package.
 const COMPLETIONS: &[(&str, &str)] = &[
@@ -46,17 +45,18 @@ pub fn stage(agent: &Path, version: &str, stage: &Path) -> Result<()> {
     for (from, to) in FILES {
         put(&stage.join(to), &fs::read(root.join(from)).with_context(|| (*from).to_owned())?)?;
     }
-    let examples = root.join("examples");
-    for path in files(&examples)? {
-        let to = stage.join("usr/share/doc/sg-agent/examples").join(path.strip_prefix(&examples)?);
-        put(&to, &fs::read(&path).with_context(|| path.display().to_string())?)?;
+    let documents = stage.join("usr/share/doc/sg-agent");
+    for folder in FOLDERS {
+        for path in files(&root.join(folder))? {
+            let to = documents.join(path.strip_prefix(&root)?);
+            put(&to, &fs::read(&path).with_context(|| path.display().to_string())?)?;
+        }
     }
     for (shell, to) in COMPLETIONS {
         put(&stage.join(to), &said(agent, &["completions", shell])?)?;
     }
     let pages = stage.join("usr/share/man/man1");
     exec(Command::new(agent).args(["man", "--dir"]).arg(&pages))?;
-    let documents = stage.join("usr/share/doc/sg-agent");
     put(&documents.join("changelog.Debian"), changelog(version)?.as_bytes())?;
     put(&documents.join("third-party"), notices::collect()?.as_bytes())?;
     compress(&stage.join("usr/share/man"), 0)?;
@@ -91,11 +91,13 @@ fn changelog(version: &str) -> Result<String> {
     ))
 }
 
-/// Compresses the files below `directory` that are longer than `above` bytes; scripts and licences stay readable.
+/// Compresses the files below `directory` that are longer than `above` bytes; scripts, licences and what links name stay
+/// as they are.
 fn compress(directory: &Path, above: u64) -> Result<()> {
     let plain = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name == "copyright")
-            || path.components().any(|part| part.as_os_str() == "examples")
+        let name = path.file_name().unwrap_or_default();
+        let is_linked = |part: std::path::Component| FOLDERS.iter().any(|folder| part.as_os_str() == *folder);
+        name == "copyright" || name == "rules.example.yaml" || path.components().any(is_linked)
     };
     let always =
         |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("changelog"));
