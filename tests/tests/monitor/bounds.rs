@@ -70,7 +70,7 @@ fn a_flood_is_bounded_and_counted() {
     assert_eq!((monitor.missed.dropped_not_shown, counts(&plane)), (DROPS - shown, (DROPS, shown)));
 }
 
-/// What an audit group would drop is bounded and counted like drops. (The rules decide on each SYN.)
+/// A38: what an audit group would drop is bounded and counted like drops. (The rules decide on each SYN.)
 #[test]
 fn a_flood_that_would_be_dropped_is_bounded_and_counted() {
     const PACKETS: u64 = 50_000;

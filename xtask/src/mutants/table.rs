@@ -266,6 +266,6 @@ pub const MUTANTS: &[Mutant] = &[
         TRACK,
         "let by_rule = !decision.has(Decision::DEFAULT);",
         "let by_rule = true;",
-        Loaded("monitor", "what_would_be_dropped_is_told_and_passes"),
+        Loaded("monitor", "audit::what_would_be_dropped_is_told_and_passes"),
     ),
 ];
