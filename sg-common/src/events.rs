@@ -1,8 +1,10 @@
-//! What the kernel side tells whoever listens: packets dropped, connections opened and closed.
+//! What the kernel side tells whoever listens: packets dropped or audited, connections opened and closed.
 //!
 //! Records go through a ring buffer that has one reader. Nothing is told while nobody listens
 //! ([`Control::is_heard`](crate::control::Control::is_heard)), and to a listener no more than it has asked for in its
-//! [`Audience`]; what it is not told is counted in [`Told`].
+//! [`Audience`]; what it is not told is counted in [`Told`]. Programs and listener may be of different builds: a kind that
+//! the programs do not know is never told, one that the listener does not know it does not ask for and passes over. So
+//! another [`Kind`] is no other ABI, as long as [`Told`] has room for it.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -24,11 +26,13 @@ pub enum Kind {
     Opened,
     /// A connection is no longer tracked.
     Closed,
+    /// The rules in force let a packet pass that an audit group would have dropped.
+    Audited,
 }
 
 impl Kind {
     /// Every kind, at the index of its number.
-    pub const ALL: [Self; 3] = [Self::Dropped, Self::Opened, Self::Closed];
+    pub const ALL: [Self; 4] = [Self::Dropped, Self::Opened, Self::Closed, Self::Audited];
 
     /// The kind with this number.
     pub fn from_number(number: u8) -> Option<Self> {
@@ -82,11 +86,12 @@ pub struct Event {
     pub remote_port: [u8; 2],
     /// Directory slot of the interface; 0 = it is not known.
     pub slot: u32,
-    /// Of a drop: index of the device that the packet was on.
+    /// Of a drop, done or audited: index of the device that the packet was on.
     pub ifindex: u32,
-    /// Bytes of the dropped packet as the counters count them.
+    /// Bytes of that packet as the counters count them.
     pub length: u32,
-    /// Rule counter of the rule that decided or that admitted the connection.
+    /// Rule counter of the rule that decided or that admitted the connection; of an audited packet that of the audit
+    /// policy's answer.
     pub counter: u32,
     /// Generation that the packet was judged by; of a connection the one it was last judged under.
     pub generation: u32,
@@ -96,7 +101,7 @@ pub struct Event {
     pub kind: u8,
     /// Of a packet: [`INGRESS`](crate::addr::INGRESS) or [`EGRESS`](crate::addr::EGRESS).
     pub direction: u8,
-    /// [`Reason`](crate::verdict::Reason) of a drop, [`End`] of a connection.
+    /// [`Reason`](crate::verdict::Reason) of a drop, done or audited; [`End`] of a connection.
     pub why: u8,
     /// IP protocol.
     pub protocol: u8,
@@ -163,6 +168,6 @@ mod tests {
             assert_eq!((end as usize, End::from_number(number as u8)), (number, Some(end)));
         }
         assert!(Kind::ALL.len() <= Told::default().0.len());
-        assert_eq!((Kind::from_number(3), End::from_number(4)), (None, None));
+        assert_eq!((Kind::from_number(4), End::from_number(4)), (None, None));
     }
 }

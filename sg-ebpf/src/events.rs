@@ -19,7 +19,12 @@ use sg_common::{
     verdict::Reason,
 };
 
-use crate::{MMAPABLE, case::Case, packet::Packet, scene};
+use crate::{
+    MMAPABLE,
+    case::Case,
+    packet::Packet,
+    scene::{self, Scene},
+};
 
 #[btf_map]
 static EVENTS: RingBuf<Event, RING_BYTES> = RingBuf::new();
@@ -33,8 +38,21 @@ static TOLD: PerCpuArray<Told, 1> = PerCpuArray::new();
 /// decided, `length` the packet's as it is counted. To be called when the control line [is heard](Control::is_heard).
 #[inline(always)]
 pub fn dropped(slot: u32, direction: usize, ifindex: u32, reason: Reason, counter: u32, length: u32) {
-    let who = u64::from(ifindex) << 32 | u64::from(slot) << 1 | direction as u64 & 1;
-    sg_tell(who, Kind::Dropped as u32, reason as u32, counter, length);
+    sg_tell(who(slot, direction, ifindex), Kind::Dropped as u32, reason as u32, counter, length);
+}
+
+/// Tells that an audit group would have dropped the packet in this CPU's case. `counter` is that of its policies' answer,
+/// `length` the packet's as it is counted. To be called when [somebody listens](Scene::is_heard).
+#[inline(always)]
+pub fn audited(scene: &Scene, reason: Reason, counter: u32, length: u32) {
+    let who = who(scene.slot, scene.direction, scene.iface.ifindex);
+    sg_tell(who, Kind::Audited as u32, reason as u32, counter, length);
+}
+
+/// Which device, interface and direction [`sg_tell`] tells of.
+#[inline(always)]
+fn who(slot: u32, direction: usize, ifindex: u32) -> u64 {
+    u64::from(ifindex) << 32 | u64::from(slot) << 1 | direction as u64 & 1
 }
 
 /// Tells that a packet was dropped on an interface that nothing is known of, if somebody listens.
@@ -54,13 +72,12 @@ pub fn opened() {
     let is_heard = scene::control().is_some_and(|control| control.is_heard(scene::now(control)));
     let Some(case) = Case::this() else { return };
     if is_heard {
-        let who = u64::from(case.place.slot) << 1 | u64::from(case.place.direction & 1);
+        let who = who(case.place.slot, case.place.direction as usize, 0);
         sg_tell(who, Kind::Opened as u32, 0, case.counter, case.packet.end);
     }
 }
 
-/// Tells something of the packet in this CPU's case. `who`: the device's index, its directory slot and, in the last bit,
-/// the direction. A global function: see [`sg_search`](crate::classify::sg_search).
+/// Tells something of the packet in this CPU's case, `who` as in [`who`]. A global function: see [`sg_search`](crate::classify::sg_search).
 // Five arguments are all that a function takes.
 #[unsafe(no_mangle)]
 #[inline(never)]

@@ -16,6 +16,7 @@ use crate::{
     case::{Answer, Case, Verdict, key_of},
     classify::{Asked, Question, counter, decide},
     conntrack::{self, Admitted, Found, Limits, Table},
+    events,
     packet::{Packet, protocol},
     scene::Scene,
     track::{
@@ -165,14 +166,20 @@ pub fn ask(scene: &Scene, packet: &Packet) -> Verdict {
     Verdict { outcome, decision, counter }
 }
 
-/// Counts what the audit groups would do.
+/// Counts what the audit groups would do, and tells of what they would drop.
 #[inline(always)]
 fn audit(scene: &Scene, packet: &Packet, question: &Question) {
     let decision = decide(scene, question);
+    let counter = counter(scene, question, decision);
     if !decision.has(Decision::ALLOW) {
         account::audited(scene.slot, scene.direction);
+        if scene.is_heard() {
+            let by_rule = !decision.has(Decision::DEFAULT);
+            let reason = if by_rule { Reason::Rule } else { Reason::Default };
+            events::audited(scene, reason, counter, packet.end);
+        }
     }
-    account::rule(counter(scene, question, decision), packet.end, scene.now);
+    account::rule(counter, packet.end, scene.now);
 }
 
 /// A SYN that the rules allow, on an entry. `Opened`: it is a connection of its own.

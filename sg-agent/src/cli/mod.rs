@@ -78,7 +78,7 @@ pub enum Command {
     #[command(flatten)]
     /// Those that a daemon serves
     Served(Served),
-    /// Stream drops with their reason, opened and closed connections
+    /// Stream drops with their reason, what audit groups would drop, opened and closed connections
     Monitor(monitor::Monitor),
     /// Watch interfaces, connections, drops and rules live
     Top(top::Top),

@@ -36,10 +36,10 @@ use crate::{
 /// How often it is looked whether something was kept back, or the reader has gone.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Stream drops with their reason, opened and closed connections
+/// Stream drops with their reason, what audit groups would drop, opened and closed connections
 #[derive(Debug, clap::Args)]
 pub struct Monitor {
-    /// Only these: dropped, opened, closed
+    /// Only these: dropped, opened, closed, audited (allowed, but an audit group would drop it)
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_enum)]
     only: Vec<Kind>,
     /// Of this interface
@@ -60,7 +60,7 @@ pub struct Monitor {
     /// With this port at either end (for ICMP, this identifier)
     #[arg(long)]
     port: Option<u16>,
-    /// Drops for this reason: default, rule, spoofed-address ...
+    /// Drops (of audit groups: would-be drops) for this reason: default, rule, spoofed-address ...
     #[arg(long, value_parser = reason)]
     reason: Option<&'static str>,
     /// Only every Nth event of a kind
@@ -204,7 +204,14 @@ impl Feed {
     async fn next(&mut self) -> anyhow::Result<Told> {
         match self {
             Self::Kernel(source) => Ok(source.next().await?),
-            Self::Daemon(lines) => Ok(serde_json::from_str(&next_line(lines).await?)?),
+            Self::Daemon(lines) => loop {
+                let line = next_line(lines).await?;
+                match serde_json::from_str(&line) {
+                    Ok(told) => return Ok(told),
+                    // A later daemon may tell of kinds that this build does not know.
+                    Err(error) => log::debug!("not understood: {line}: {error}"),
+                }
+            },
         }
     }
 }

@@ -300,10 +300,11 @@ impl State {
         key.rule(&self.policy, *self.compiled(key)?.rules.get(rank as usize)?)
     }
 
-    /// The rule of the interface `bound` that has this counter; `None` if none has, or that is a default's.
+    /// The rule of the interface `bound`, enforced or audited, that has this counter; `None` if none has, or that is a
+    /// default's.
     pub fn rule_with_counter(&self, bound: &Bound, counter: u32) -> Option<(&Group, &Rule)> {
-        let enforced = View::Enforced as usize;
-        bound.counters[enforced].iter().zip(&bound.keys[enforced]).find_map(|(range, key)| {
+        let mut policies = bound.counters.iter().flatten().zip(bound.keys.iter().flatten());
+        policies.find_map(|(range, key)| {
             let rank = counter.checked_sub(range.base).filter(|rank| *rank < range.len)?;
             self.rule(key.as_ref()?, rank)
         })

@@ -62,6 +62,6 @@ async fn tell(
 }
 
 /// What a slow client has lost; of what kind is not known any more.
-const fn lost(count: u64) -> Told {
-    Told::Missed(Missed { dropped_not_shown: count, opened_not_shown: 0, closed_not_shown: 0 })
+fn lost(count: u64) -> Told {
+    Told::Missed(Missed { dropped_not_shown: count, ..Missed::default() })
 }

@@ -123,9 +123,9 @@ impl Listener {
     }
 
     /// What there was to tell since the tables were made, at the index of its [`Kind`].
-    pub fn counts(&self) -> Result<[Count; 3], Error> {
+    pub fn counts(&self) -> Result<[Count; Kind::ALL.len()], Error> {
         let by_cpu = self.maps.told.get(&0, 0).attempt(|| "reading the counts of events".to_owned())?;
-        let mut sums = [Count::default(); 3];
+        let mut sums = [Count::default(); Kind::ALL.len()];
         for Told(kinds) in by_cpu.iter() {
             for (sum, kind) in sums.iter_mut().zip(kinds) {
                 sum.seen += kind.seen;

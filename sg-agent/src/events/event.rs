@@ -41,7 +41,8 @@ pub struct Event {
     /// Of an ICMP packet its type and code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp: Option<Icmp>,
-    /// The rule that decided, or that admitted the connection; `None` if no rule did.
+    /// The rule that decided (of an audited packet the audit group's), or that admitted the connection; `None` if no rule
+    /// did.
     #[serde(flatten)]
     pub rule: Option<Rule>,
 }
@@ -61,6 +62,15 @@ pub enum What {
         /// The sender's MAC address, where it was read.
         #[serde(skip_serializing_if = "Option::is_none")]
         source_mac: Option<String>,
+    },
+    /// The rules in force let a packet pass that an audit group would have dropped.
+    Audited {
+        /// Which way it went.
+        direction: Direction,
+        /// Why it would have been dropped: `rule` or `default`.
+        reason: String,
+        /// Its length in bytes, as the counters have it.
+        packet_bytes: u32,
     },
     /// A connection was opened.
     Opened {
@@ -137,7 +147,6 @@ pub struct Rule {
 
 /// How much was not told, because there was too much of it or only a sample was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Missed {
     /// Packets dropped.
     pub dropped_not_shown: u64,
@@ -145,18 +154,22 @@ pub struct Missed {
     pub opened_not_shown: u64,
     /// Connections closed.
     pub closed_not_shown: u64,
+    /// Packets that an audit group would have dropped; an older daemon does not say.
+    #[serde(default)]
+    pub audited_not_shown: u64,
 }
 
 impl Missed {
     /// All of it.
     pub const fn total(&self) -> u64 {
-        self.dropped_not_shown + self.opened_not_shown + self.closed_not_shown
+        self.dropped_not_shown + self.opened_not_shown + self.closed_not_shown + self.audited_not_shown
     }
 
     /// One more like `what`.
     pub const fn count(&mut self, what: &What) {
         match what {
             What::Dropped { .. } => self.dropped_not_shown += 1,
+            What::Audited { .. } => self.audited_not_shown += 1,
             What::Opened { .. } => self.opened_not_shown += 1,
             What::Closed { .. } => self.closed_not_shown += 1,
         }
@@ -168,6 +181,7 @@ impl Missed {
             dropped_not_shown: self.dropped_not_shown + other.dropped_not_shown,
             opened_not_shown: self.opened_not_shown + other.opened_not_shown,
             closed_not_shown: self.closed_not_shown + other.closed_not_shown,
+            audited_not_shown: self.audited_not_shown + other.audited_not_shown,
         }
     }
 }
@@ -176,7 +190,7 @@ impl Event {
     /// Which way the packet went, or the first one of the connection.
     pub const fn direction(&self) -> Direction {
         match self.what {
-            What::Dropped { direction, .. } => direction,
+            What::Dropped { direction, .. } | What::Audited { direction, .. } => direction,
             What::Opened { opener } | What::Closed { opener, .. } => opener,
         }
     }
@@ -184,5 +198,22 @@ impl Event {
     /// `time` as events have it.
     pub fn stamp(time: SystemTime) -> String {
         time::rfc3339_millis(time).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_another_build_are_understood() {
+        let read = |text: &str| serde_json::from_str::<Told>(text).ok();
+        let older = r#"{"dropped_not_shown":1,"opened_not_shown":2,"closed_not_shown":3}"#;
+        let missed =
+            Missed { dropped_not_shown: 1, opened_not_shown: 2, closed_not_shown: 3, ..Missed::default() };
+        assert_eq!(read(older), Some(Told::Missed(missed)));
+        let later = older.replace('}', r#","audited_not_shown":4,"more_not_shown":5}"#);
+        assert_eq!(read(&later), Some(Told::Missed(Missed { audited_not_shown: 4, ..missed })));
+        assert_eq!(read(r#"{"event":"more","dropped":{}}"#), None);
     }
 }

@@ -55,6 +55,7 @@ fn entry(told: &Told) -> Vec<u8> {
             entry.field("SG_DROPPED_NOT_SHOWN", &missed.dropped_not_shown.to_string());
             entry.field("SG_OPENED_NOT_SHOWN", &missed.opened_not_shown.to_string());
             entry.field("SG_CLOSED_NOT_SHOWN", &missed.closed_not_shown.to_string());
+            entry.field("SG_AUDITED_NOT_SHOWN", &missed.audited_not_shown.to_string());
         }
     }
     entry.bytes
@@ -65,6 +66,7 @@ fn event_fields(entry: &mut Entry, event: &Event) {
         if event.direction() == crate::policy::model::Direction::Ingress { "ingress" } else { "egress" };
     let (priority, kind, way) = match event.what {
         What::Dropped { .. } => (NOTICE, "dropped", "SG_DIRECTION"),
+        What::Audited { .. } => (NOTICE, "audited", "SG_DIRECTION"),
         What::Opened { .. } => (INFO, "opened", "SG_OPENER"),
         What::Closed { .. } => (INFO, "closed", "SG_OPENER"),
     };
@@ -90,6 +92,10 @@ fn event_fields(entry: &mut Entry, event: &Event) {
             if let Some(mac) = source_mac {
                 entry.field("SG_SOURCE_MAC", mac);
             }
+        }
+        What::Audited { reason, packet_bytes, .. } => {
+            entry.field("SG_REASON", reason);
+            entry.field("SG_PACKET_BYTES", &packet_bytes.to_string());
         }
         What::Opened { .. } => {}
         What::Closed { how, packets, bytes, duration_seconds, .. } => {
@@ -136,7 +142,7 @@ mod tests {
     use super::*;
     use crate::events::{
         event::Missed,
-        selection::tests::{closed, dropped},
+        selection::tests::{audited, closed, dropped},
     };
 
     fn text(told: &Told) -> String {
@@ -153,6 +159,13 @@ mod tests {
                         SG_REMOTE_PORT=40000\nSG_GROUP=web\nSG_RULE=0\nSG_DESCRIPTION=no telnet\nSG_REASON=rule\n\
                         SG_PACKET_BYTES=60\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn an_audited_packet_has_the_fields_of_a_drop() {
+        let text = text(&Told::Event(Box::new(audited())));
+        assert!(text.contains("PRIORITY=5\nSG_EVENT=audited\nSG_DIRECTION=ingress\n"), "{text}");
+        assert!(text.ends_with("SG_DESCRIPTION=no telnet\nSG_REASON=rule\nSG_PACKET_BYTES=60\n"), "{text}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! 02:14:07.123Z DROP  tap1  in   tcp   192.0.2.1:40000 > 10.0.0.5:23   rule: web #0, no telnet; 60 B
+//! 02:14:07.900Z AUDIT tap1  in   tcp   192.0.2.1:40001 > 10.0.0.5:80   would drop: rule soon #1, 60 B
 //! 02:14:08.001Z OPEN  tap1  out  udp   10.0.0.5:5353 > 192.0.2.53:53   web, default
 //! ```
 
@@ -48,6 +49,7 @@ impl Lines {
         let time = self.style.paint(DIM, &clock_time(&event.time));
         let (colour, word) = match &event.what {
             What::Dropped { .. } => (RED, "DROP "),
+            What::Audited { .. } => (YELLOW, "AUDIT"),
             What::Opened { .. } => (GREEN, "OPEN "),
             What::Closed { .. } => (BLUE, "CLOSE"),
         };
@@ -90,13 +92,16 @@ fn ends(event: &Event) -> String {
 
 fn what(event: &Event) -> String {
     let rule = event.rule.as_ref().map(rule);
+    let by = || rule.as_ref().map(|rule| format!(" {rule}")).unwrap_or_default();
     match &event.what {
         What::Dropped { reason, packet_bytes, source_mac, .. } => {
-            let by = rule.map(|rule| format!(" {rule}")).unwrap_or_default();
             let is_spoofed = reason.starts_with("spoofed-") && event.local.is_some();
             let mac = source_mac.as_ref().filter(|_| is_spoofed);
             let mac = mac.map(|mac| format!(", from {mac}")).unwrap_or_default();
-            format!("{reason}{by}{mac}, {packet_bytes} B")
+            format!("{reason}{}{mac}, {packet_bytes} B", by())
+        }
+        What::Audited { reason, packet_bytes, .. } => {
+            format!("would drop: {reason}{}, {packet_bytes} B", by())
         }
         What::Opened { .. } => rule.unwrap_or_else(|| "default".to_owned()),
         What::Closed { how, packets, bytes, duration_seconds, .. } => format!(
@@ -148,6 +153,7 @@ fn missed(missed: &Missed) -> String {
         (missed.dropped_not_shown, "dropped"),
         (missed.opened_not_shown, "opened"),
         (missed.closed_not_shown, "closed"),
+        (missed.audited_not_shown, "audited"),
     ];
     let kinds: Vec<String> =
         kinds.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}")).collect();
@@ -159,7 +165,7 @@ mod tests {
     use super::*;
     use crate::events::{
         event::Icmp,
-        selection::tests::{closed, dropped, opened},
+        selection::tests::{audited, closed, dropped, opened},
     };
 
     fn line(event: Event) -> String {
@@ -173,6 +179,14 @@ mod tests {
             "02:14:07.123Z DROP  tap1   in  tcp    192.0.2.1:40000 > 10.0.0.5:23             \
              rule web #0 (no telnet), 60 B\n"
         );
+        assert_eq!(
+            line(audited()),
+            "02:14:07.123Z AUDIT tap1   in  tcp    192.0.2.1:40000 > 10.0.0.5:23             \
+             would drop: rule web #0 (no telnet), 60 B\n"
+        );
+        let reason = "default".to_owned();
+        let what = What::Audited { direction: Direction::Egress, reason, packet_bytes: 60 };
+        assert!(line(Event { what, rule: None, ..audited() }).ends_with("  would drop: default, 60 B\n"));
         assert_eq!(
             line(opened()),
             "02:14:07.123Z OPEN  tap1   out tcp    10.0.0.5:23 > 192.0.2.1:40000             web #0 (no telnet)\n"
@@ -221,9 +235,10 @@ mod tests {
 
     #[test]
     fn what_is_not_shown_is_counted() {
-        let missed = Missed { dropped_not_shown: 200, closed_not_shown: 1, ..Missed::default() };
+        let missed =
+            Missed { dropped_not_shown: 200, closed_not_shown: 1, audited_not_shown: 7, ..Missed::default() };
         let text = Lines::new(true).line(&Told::Missed(missed));
-        assert_eq!(text, "\x1b[1;33m... and 201 more not shown: 200 dropped, 1 closed\x1b[0m\n");
+        assert_eq!(text, "\x1b[1;33m... and 208 more not shown: 200 dropped, 1 closed, 7 audited\x1b[0m\n");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What happens, as it happens: packets dropped, connections opened and closed.
+//! What happens, as it happens: packets dropped or audited, connections opened and closed.
 //!
 //! A [`Source`](source::Source) is the one reader of the kernel side's events and gives them names. What somebody wants of
 //! them is a [`Selection`](selection::Selection); it is told as a line for people, as JSON, or to the journal.

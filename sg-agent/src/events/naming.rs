@@ -40,7 +40,7 @@ impl Naming<'_> {
         let kind = Kind::from_number(record.kind)?;
         // The slot may have got another tenant since.
         let is_same = |bound: &Bound| match kind {
-            Kind::Dropped => bound.row.ifindex == record.ifindex,
+            Kind::Dropped | Kind::Audited => bound.row.ifindex == record.ifindex,
             Kind::Opened | Kind::Closed => !is_before(record.generation, bound.row.born),
         };
         let mut bound = self.state.interfaces().iter();
@@ -83,13 +83,15 @@ impl Naming<'_> {
 
     fn what(&self, record: &Record, kind: Kind, is_there: bool) -> What {
         let direction = direction(usize::from(record.direction) == EGRESS);
+        let reason = || Reason::from_number(record.why).unwrap_or(Reason::Internal).name().to_owned();
         match kind {
             Kind::Dropped => What::Dropped {
                 direction,
-                reason: Reason::from_number(record.why).unwrap_or(Reason::Internal).name().to_owned(),
+                reason: reason(),
                 packet_bytes: record.length,
                 source_mac: (record.mac != [0; 6]).then(|| mac(record.mac)),
             },
+            Kind::Audited => What::Audited { direction, reason: reason(), packet_bytes: record.length },
             Kind::Opened => What::Opened { opener: direction },
             Kind::Closed => {
                 let life = Life(record.life);
@@ -220,6 +222,36 @@ mod tests {
                 + r#""local":{"address":"10.0.0.5","port":23},"remote":{"address":"192.0.2.1","port":40000},"#
                 + r#""group":"web","rule":0,"description":"no telnet"}"#
         );
+    }
+
+    #[test]
+    fn an_audited_packet_is_named_after_the_audit_group() {
+        let deny = make::rule(Direction::Ingress, make::tcp(23), Remote::Any, Action::Deny);
+        let mut trial = make::group("trial", vec![deny]);
+        trial.audit = true;
+        let policy = make::policy(vec![make::group("now", Vec::new()), trial]);
+        let state = make::first(&policy, &[make::interface(&["now", "trial"], &["10.0.0.5"])]);
+        let by_rank = |why: Reason, rank| Record {
+            kind: Kind::Audited as u8,
+            why: why as u8,
+            counter: state.interfaces()["tap1"].row.audit_counters[0] + rank,
+            ..dropped(&state)
+        };
+        let ends = r#""packet_bytes":60,"interface":"tap1","protocol":"tcp","#.to_owned()
+            + r#""local":{"address":"10.0.0.5","port":23},"remote":{"address":"192.0.2.1","port":40000}"#;
+        let time = r#""time":"1970-01-12T13:46:38.000Z""#;
+        assert_eq!(
+            json(&state, &by_rank(Reason::Rule, 0)),
+            format!(
+                r#"{{{time},"event":"audited","direction":"ingress","reason":"rule",{ends},"group":"trial","rule":0,"description":""}}"#
+            )
+        );
+        assert_eq!(
+            json(&state, &by_rank(Reason::Default, 1)),
+            format!(r#"{{{time},"event":"audited","direction":"ingress","reason":"default",{ends}}}"#)
+        );
+        let elsewhere = Record { ifindex: 77, ..by_rank(Reason::Rule, 0) };
+        assert!(json(&state, &elsewhere).contains("\"interface\":\"#77\""));
     }
 
     #[test]

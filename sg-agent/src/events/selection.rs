@@ -13,7 +13,7 @@ use crate::{observe::connection::End, policy::model::Direction};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Wish {
-    /// Of one of these kinds: `dropped`, `opened`, `closed`.
+    /// Of one of these kinds: `dropped`, `opened`, `closed`, `audited`.
     pub kinds: Vec<Kind>,
     /// Name of the interface.
     pub interface: Option<String>,
@@ -27,7 +27,7 @@ pub struct Wish {
     pub remote: Option<IpNet>,
     /// Port of either end, or ICMP identifier.
     pub port: Option<u16>,
-    /// Why a packet was dropped; of connections none is dropped.
+    /// Why a packet was dropped, or would have been; of connections none is dropped.
     pub reason: Option<String>,
     /// Only every how many-th.
     pub sample: Option<u64>,
@@ -45,6 +45,8 @@ pub enum Kind {
     Opened,
     /// A connection is no longer tracked.
     Closed,
+    /// The rules in force let a packet pass that an audit group would have dropped.
+    Audited,
 }
 
 impl Kind {
@@ -54,6 +56,7 @@ impl Kind {
             Self::Dropped => events::Kind::Dropped.bit(),
             Self::Opened => events::Kind::Opened.bit(),
             Self::Closed => events::Kind::Closed.bit(),
+            Self::Audited => events::Kind::Audited.bit(),
         }
     }
 }
@@ -82,12 +85,13 @@ const fn kind(what: &What) -> Kind {
         What::Dropped { .. } => Kind::Dropped,
         What::Opened { .. } => Kind::Opened,
         What::Closed { .. } => Kind::Closed,
+        What::Audited { .. } => Kind::Audited,
     }
 }
 
 fn reason(what: &What) -> Option<&String> {
     match what {
-        What::Dropped { reason, .. } => Some(reason),
+        What::Dropped { reason, .. } | What::Audited { reason, .. } => Some(reason),
         What::Opened { .. } | What::Closed { .. } => None,
     }
 }
@@ -180,6 +184,12 @@ pub(super) mod tests {
         }
     }
 
+    pub fn audited() -> Event {
+        let reason = "rule".to_owned();
+        let what = What::Audited { direction: Direction::Ingress, reason, packet_bytes: 60 };
+        Event { what, ..dropped() }
+    }
+
     pub fn opened() -> Event {
         Event { what: What::Opened { opener: Direction::Egress }, ..dropped() }
     }
@@ -219,7 +229,10 @@ pub(super) mod tests {
         ] {
             assert_eq!(wish.takes(&dropped()), expected, "{wish:?}");
         }
-        assert!(!Wish { reason: some("rule"), ..Wish::default() }.takes(&opened()));
+        let by_rule = Wish { reason: some("rule"), ..Wish::default() };
+        assert_eq!((by_rule.takes(&audited()), by_rule.takes(&opened())), (true, false));
+        let only = |kind| Wish { kinds: vec![kind], ..Wish::default() }.takes(&audited());
+        assert_eq!((only(Kind::Audited), only(Kind::Dropped)), (true, false));
         let nobody = Event { local: None, remote: None, ..dropped() };
         assert!(!Wish { remote: net("0.0.0.0/0"), ..Wish::default() }.takes(&nobody));
     }
@@ -250,9 +263,13 @@ pub(super) mod tests {
             selection.pass(Told::Event(Box::new(closed())), now).is_some()
         };
         assert_eq!([passes(0), passes(999), passes(1000), passes(1500)], [true, false, true, false]);
-        let more = Missed { opened_not_shown: 5, ..Missed::default() };
+        let more = Missed { opened_not_shown: 5, audited_not_shown: 1, ..Missed::default() };
         assert_eq!(selection.pass(Told::Missed(more), start), None);
-        let all = Missed { opened_not_shown: 5, closed_not_shown: 2, ..Missed::default() };
+        assert_eq!(
+            selection.pass(Told::Event(Box::new(audited())), start + Duration::from_millis(1600)),
+            None
+        );
+        let all = Missed { closed_not_shown: 2, audited_not_shown: 2, ..more };
         assert_eq!((selection.kept_back(), selection.kept_back()), (Some(Told::Missed(all)), None));
     }
 }

@@ -147,18 +147,18 @@ fn on(loaded: &Loaded, wanted: Wanted, interface: Option<&str>) -> Wanted {
 
 /// What was not told, and how much of that was reported.
 struct Unreported {
-    reported: [u64; 3],
+    reported: [u64; Kind::ALL.len()],
 }
 
 impl Unreported {
     /// Nothing of what was not told so far is of interest.
-    fn new(counts: [Count; 3]) -> Self {
+    fn new(counts: [Count; Kind::ALL.len()]) -> Self {
         Self { reported: counts.map(untold) }
     }
 
     /// How much more there is by now. What is on its way just then is reported as well, and made up for the next time.
-    fn since(&mut self, counts: [Count; 3]) -> Missed {
-        let mut more = [0; 3];
+    fn since(&mut self, counts: [Count; Kind::ALL.len()]) -> Missed {
+        let mut more = [0; Kind::ALL.len()];
         for ((more, reported), untold) in more.iter_mut().zip(&mut self.reported).zip(counts.map(untold)) {
             *more = untold.saturating_sub(*reported);
             *reported += *more;
@@ -167,6 +167,7 @@ impl Unreported {
             dropped_not_shown: more[Kind::Dropped as usize],
             opened_not_shown: more[Kind::Opened as usize],
             closed_not_shown: more[Kind::Closed as usize],
+            audited_not_shown: more[Kind::Audited as usize],
         }
     }
 }
@@ -182,11 +183,13 @@ mod tests {
     #[test]
     fn what_was_not_told_is_reported_once() {
         let at = |seen, told| Count { seen, told };
-        let mut unreported = Unreported::new([at(10, 5), at(1, 1), at(0, 0)]);
-        let dropped = |seen, told| [at(seen, told), at(1, 1), at(0, 0)];
+        let mut unreported = Unreported::new([at(10, 5), at(1, 1), at(0, 0), at(7, 0)]);
+        let dropped = |seen, told| [at(seen, told), at(1, 1), at(0, 0), at(7, 0)];
         let mut reported = |seen, told| unreported.since(dropped(seen, told)).dropped_not_shown;
         assert_eq!(reported(110, 15), 90);
         // One is on its way.
         assert_eq!((reported(111, 15), reported(111, 16), reported(121, 16)), (1, 0, 9));
+        let audited = unreported.since([at(121, 16), at(1, 1), at(0, 0), at(9, 1)]);
+        assert_eq!(audited, Missed { audited_not_shown: 1, ..Missed::default() });
     }
 }

@@ -177,6 +177,8 @@ pub struct DirectionCounts {
     pub allowed: u64,
     /// Packets dropped, by reason.
     pub dropped: BTreeMap<String, u64>,
+    /// Packets that an audit group would have dropped.
+    pub audited: u64,
 }
 
 impl Stats {

@@ -1,9 +1,14 @@
 //! What happens is told as it happens: exactly, within bounds, and only while somebody listens.
 
+mod audit;
 mod bounds;
 mod screen;
 
-use std::process::Command;
+use std::{
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
 
 use sg_agent::{
     events::{Event, What},
@@ -12,7 +17,7 @@ use sg_agent::{
 use sg_common::verdict::Reason;
 use sg_tests::{
     life::{Life, Plane},
-    monitor::Monitor,
+    monitor::{Monitor, is_heard_for},
     packets::{
         Transport,
         flag::{ACK, FIN, RST, SYN},
@@ -54,6 +59,7 @@ fn words(event: &Event) -> String {
     };
     let what = match &event.what {
         What::Dropped { reason, .. } => format!("dropped {way}, {reason}"),
+        What::Audited { reason, .. } => format!("audited {way}, {reason}"),
         What::Opened { .. } => format!("opened {way}"),
         What::Closed { how, packets, .. } => {
             format!("closed {way}, {}, {}/{}", how.word(), packets.ingress, packets.egress)
@@ -73,6 +79,18 @@ fn told(monitor: &mut Monitor, expected: &[&str]) -> Vec<Event> {
     events
 }
 
+/// A monitor with these options, which is heard; its output is in a pipe.
+fn start(plane: &Plane, options: &[&str]) -> Child {
+    let mut command = Command::new(sg_tests::agent::binary());
+    command.arg("--state-dir").arg(plane.agent.state_dir()).arg("monitor").args(options);
+    command.stdout(Stdio::piped());
+    let child = plane.host.enter(|| command.spawn()).expect("starting the agent");
+    while !is_heard_for(plane, Duration::from_secs(2)) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
 /// Drops name their reason and rule, connections who opened them, how they ended and what went through them.
 #[test]
 fn what_happens_is_told_exactly() {
@@ -83,7 +101,7 @@ fn what_happens_is_told_exactly() {
         a_connection_to_its_fin(&plane, family, &mut monitor);
         others_to_their_end(&plane, family, &mut monitor);
         a_cut(&mut plane, family, &mut monitor);
-        let (left, missed) = (monitor.told(std::time::Duration::from_secs(3)), monitor.missed);
+        let (left, missed) = (monitor.told(Duration::from_secs(3)), monitor.missed);
         assert_eq!((left, missed.total()), (None, 0));
     }
 }
@@ -177,17 +195,11 @@ fn the_journal_is_told() {
     let directory = tempfile::tempdir().expect("a directory");
     let socket = directory.path().join("journal");
     let journal = std::os::unix::net::UnixDatagram::bind(&socket).expect("a socket");
-    journal.set_read_timeout(Some(std::time::Duration::from_secs(60))).expect("a time limit");
+    journal.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
     let path = socket.to_string_lossy().into_owned();
     let nowhere = plane.agent.run(&["monitor", "--journald", "--journal-socket", "/nowhere"]);
     assert_eq!(nowhere.status, 3, "{}", nowhere.stderr);
-    let mut command = Command::new(sg_tests::agent::binary());
-    command.arg("--state-dir").arg(plane.agent.state_dir());
-    command.args(["monitor", "--journald", "--count", "1", "--journal-socket", &path]);
-    let mut child = plane.host.enter(|| command.spawn()).expect("starting the agent");
-    while !sg_tests::monitor::is_heard_for(&plane, std::time::Duration::from_secs(2)) {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let mut child = start(&plane, &["--journald", "--count", "1", "--journal-socket", &path]);
     on(&plane, Family::V4).is_kept_out(Reason::Rule, &Transport::tcp(40_000, 23, SYN));
     let mut buffer = [0; 4096];
     let length = journal.recv(&mut buffer).expect("an entry");

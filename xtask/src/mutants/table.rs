@@ -261,4 +261,11 @@ pub const MUTANTS: &[Mutant] = &[
         "forget::<T>(scene, &found, End::Gone);",
         Loaded("monitor", "what_happens_is_told_exactly"),
     ),
+    mutant(
+        "what an audit group's default would drop is put down to a rule",
+        TRACK,
+        "let by_rule = !decision.has(Decision::DEFAULT);",
+        "let by_rule = true;",
+        Loaded("monitor", "audit::what_would_be_dropped_is_told_and_passes"),
+    ),
 ];

@@ -101,8 +101,12 @@ pub static GROUP: Mapping = Mapping {
             "When the policy changes, connections opened from outside are judged again at their next packet, all cut, or kept.",
         )
         .or(|| json!("recheck")),
-        key("audit", One(Kind::Bool), "`true` counts and logs what the group would drop, and drops nothing.")
-            .or(|| json!(false)),
+        key(
+            "audit",
+            One(Kind::Bool),
+            "`true` drops nothing. What the group would drop is counted (`stats`, by rule in `rules`) and logged (`monitor`).",
+        )
+        .or(|| json!(false)),
         key(
             "template",
             One(Kind::Words(|| templates::ALL.iter().map(|one| (one.name, one.description)).collect())),
