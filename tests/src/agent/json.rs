@@ -204,8 +204,8 @@ mod tests {
     fn promised_json_is_read() {
         let stats: Stats = serde_json::from_str(
             r#"{"interfaces": [{"name": "tap0", "more": 1,
-                "ingress": {"packets": 3, "allowed": 1, "dropped": {"default": 2}},
-                "egress": {"packets": 0, "allowed": 0, "dropped": {}}}]}"#,
+                "ingress": {"packets": 3, "allowed": 1, "audited": 0, "dropped": {"default": 2}},
+                "egress": {"packets": 0, "allowed": 0, "audited": 0, "dropped": {}}}]}"#,
         )
         .expect("stats");
         let drops = stats.drops();
