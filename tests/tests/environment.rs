@@ -65,6 +65,17 @@ fn nothing_is_left_half_done() {
     assert!(!passes(&host, 81));
 }
 
+/// Nobody is sent to load a policy beside one that he only does not see.
+#[test]
+fn what_is_out_of_sight_is_not_said_to_be_absent() {
+    let host = Netns::with_devices(&["tap0"]);
+    let agent = Agent::new(&host);
+    let run = agent.run_by(no_file_system(&agent), &["status"]);
+    assert_refused(&run, "a BPF file system", "or it is out of sight");
+    let run = agent.run(&["status"]);
+    assert_refused(&run, "a policy", "nothing is loaded: `sg-agent apply");
+}
+
 /// E06
 #[test]
 fn pins_are_found_from_where_they_do_not_show() {

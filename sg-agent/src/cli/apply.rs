@@ -19,8 +19,8 @@ use crate::{
 pub struct Apply {
     /// The policy file
     file: PathBuf,
-    /// Accept interfaces that are not there yet: each is enforced once it is there: by the daemon at once, else
-    /// by the next apply
+    /// Accept interfaces that are not there yet: each is enforced when it appears, by the daemon at once, else by the next
+    /// apply
     #[arg(long)]
     #[serde(default)]
     allow_missing: bool,

@@ -103,7 +103,6 @@ fn entries(directory: &Path) -> u64 {
     fs::read_dir(directory).map_or(0, |entries| entries.count() as u64)
 }
 
-/// `VmRSS` of proc_pid_status(5).
 /// The least of some looks: what asks the kernel for the devices, each second, has a socket open for a moment.
 fn descriptors(proc: &Path) -> u64 {
     let look = |_| {
@@ -113,6 +112,7 @@ fn descriptors(proc: &Path) -> u64 {
     (0..LOOKS).map(look).min().unwrap_or_default()
 }
 
+/// `VmRSS` of proc_pid_status(5).
 fn resident(proc: &Path) -> u64 {
     let status = fs::read_to_string(proc.join("status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

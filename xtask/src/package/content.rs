@@ -97,7 +97,8 @@ fn compress(directory: &Path, above: u64) -> Result<()> {
     let plain = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default();
         let is_linked = |part: std::path::Component| FOLDERS.iter().any(|folder| part.as_os_str() == *folder);
-        name == "copyright" || name == "rules.example.yaml" || path.components().any(is_linked)
+        let inside = path.strip_prefix(directory).unwrap_or(path);
+        name == "copyright" || name == "rules.example.yaml" || inside.components().any(is_linked)
     };
     let always =
         |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("changelog"));
